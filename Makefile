@@ -1,0 +1,50 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint ops clean distclean
+
+help:
+	@echo 'make demo       trains, tests and draws on made-up videos (20 minutes on 2 CPU cores)'
+	@echo 'make test       lint and all tests'
+	@echo 'make lint       ruff only'
+	@echo "make ops        compiles mmcv's ops for the installed torch (half an hour to an hour)"
+	@echo 'make clean      removes build artefacts and caches'
+	@echo 'make distclean  the same and .venv, data/moving_shapes and work_dirs/demo'
+	@echo 'The first of them makes .venv with $(PYTHON); for another Python 3.10 to 3.13:'
+	@echo '    make test PYTHON=python3.12'
+
+# mmcv has no wheel on PyPI: pip builds it without ops in its isolated environment, where there is
+# no torch. A compiled wheel in PIP_FIND_LINKS goes first.
+$(INSTALLED): setup.py pyproject.toml mmvis_cl_mmcv_ext.pth $(wildcard requirements/*.txt)
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; v = sys.version_info; \
+	  sys.exit(None if (3, 10) <= v < (3, 14) else "error: mmvis_cl needs Python 3.10 to 3.13, " \
+	  "but $(PYTHON) is %d.%d: name another, as in `make PYTHON=python3.12`" % v[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install 'pip>=23'
+	$(BIN)/python -m pip install -c requirements/constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	PYTHON=$(BIN)/python bash tools/demo.sh
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+ops: $(INSTALLED)
+	$(BIN)/python -m pip install -c requirements/constraints.txt ninja 'setuptools<81' wheel
+	$(BIN)/python tools/build_ops.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	find mmvis_cl tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) data/moving_shapes work_dirs/demo

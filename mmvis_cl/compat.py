@@ -1,0 +1,158 @@
+"""What lets mmvis_cl run on the installed torch, mmengine, mmcv and mmdet. Runs once, at import."""
+
+import functools
+import importlib
+import importlib.util
+import logging
+import sys
+from types import ModuleType
+
+from packaging.version import Version
+
+import mmvis_cl_mmcv_ext
+
+# Module, lowest version that works, what to install.
+_REQUIRED = (
+    ('torch', '2.4', "'torch>=2.4' torchvision"),
+    ('mmengine', '0.10', "'onedl-mmengine>=0.10.8', or OpenMMLab's mmengine==0.10.7"),
+    ('mmcv', '2.0.0', "'onedl-mmcv>=2.3', or OpenMMLab's mmcv-lite==2.1.0 or mmcv==2.1.0"),
+    ('mmdet', '3.1.0', "'onedl-mmdetection>=3.4', or OpenMMLab's mmdet==3.3.0"),
+)
+
+# MMTracking 1.x -> mmdet, where the merge gave a part another name. Parts that kept their name need
+# no entry. mmdet has a Mask2Former of its own, for images: MMTracking's is the one for videos.
+_MMTRACK_RENAMED = {
+    'BaseMultiObjectTracker': 'BaseMOTModel',
+    'Mask2Former': 'Mask2FormerVideo',
+    'Mask2FormerHead': 'Mask2FormerTrackHead',
+    'MOTChallengeMetrics': 'MOTChallengeMetric',
+    'VideoSampler': 'TrackImgSampler',
+}
+
+
+def set_up() -> None:
+    """Checks the versions, then mends what an mmcv without ops and old configs need.
+
+    Raises:
+        ImportError: torch, mmengine, mmcv or mmdet is missing or too old, or they refuse each
+            other. The message says which, and what to install.
+    """
+    _check_versions()
+    if not has_compiled_ops():
+        _replace_deformable_attention_op()
+    if _refuses_own_checkpoints():
+        _load_whole_checkpoints()
+    if importlib.util.find_spec('mmtrack') is None:
+        _add_mmtrack_scope()
+
+
+def has_compiled_ops() -> bool:
+    """Whether mmcv's compiled ops are there (and not their placeholder).
+
+    Raises:
+        ImportError: They are there, but were compiled for another torch.
+    """
+    try:
+        extension = importlib.import_module('mmcv._ext')
+    except ImportError as error:
+        torch_version = sys.modules['torch'].__version__
+        raise ImportError(
+            f"mmcv's compiled ops do not load with torch {torch_version} ({error}): they were "
+            'compiled for another version. `make ops` compiles them for this one.'
+        ) from error
+    return not mmvis_cl_mmcv_ext.is_placeholder(extension)
+
+
+def _check_versions() -> None:
+    for name, lowest, install in _REQUIRED:
+        try:
+            module = importlib.import_module(name)
+        except (ImportError, AssertionError) as error:
+            # mmdet asserts that mmcv and mmengine fit.
+            raise ImportError(
+                f'mmvis_cl needs {name} >= {lowest}, which cannot be imported here ({error}). '
+                f'Install {install}.'
+            ) from error
+        if Version(module.__version__) < Version(lowest):
+            raise ImportError(
+                f'mmvis_cl needs {name} >= {lowest}, but {name} {module.__version__} is installed. '
+                f'Install {install}.'
+            )
+
+
+def _replace_deformable_attention_op() -> None:
+    """Lets mmcv's MultiScaleDeformableAttention work on CUDA without its CUDA op.
+
+    The module calls the op for every CUDA tensor and has its PyTorch form for the CPU. Only the
+    autograd function in front of the op is replaced, so that the module itself stays as it is.
+    """
+    attention = importlib.import_module('mmcv.ops.multi_scale_deform_attn')
+
+    class MultiScaleDeformableAttnFunction:
+        @staticmethod
+        def apply(value, shapes, level_start, locations, weights, im2col_step):
+            _say_pytorch_form_is_used()
+            return attention.multi_scale_deformable_attn_pytorch(
+                value, shapes, locations.type_as(value), weights.type_as(value)
+            )
+
+    attention.MultiScaleDeformableAttnFunction = MultiScaleDeformableAttnFunction
+
+
+@functools.cache
+def _say_pytorch_form_is_used() -> None:
+    from mmengine.logging import print_log
+
+    print_log(
+        'mmcv has no compiled ops: MultiScaleDeformableAttention runs in its PyTorch form, which '
+        'is slower and needs more memory on a GPU. `make ops` compiles them.',
+        logger='current',
+        level=logging.WARNING,
+    )
+
+
+def _refuses_own_checkpoints() -> bool:
+    """Whether mmengine cannot load a checkpoint that it wrote itself.
+
+    Its checkpoints hold the log history as Python objects. torch 2.6 stopped loading such objects
+    unless asked to, which mmengine does not before 0.10.8.
+    """
+    torch, mmengine = sys.modules['torch'], sys.modules['mmengine']
+    return Version(torch.__version__) >= Version('2.6') and Version(mmengine.__version__) < Version(
+        '0.10.8'
+    )
+
+
+def _load_whole_checkpoints() -> None:
+    import torch
+    from mmengine.runner import CheckpointLoader
+
+    @CheckpointLoader.register_scheme(prefixes='', force=True)
+    def load_from_local(filename: str, map_location):
+        return torch.load(filename, map_location=map_location, weights_only=False)
+
+
+def _add_mmtrack_scope() -> None:
+    """Makes ``mmtrack.X`` and ``default_scope='mmtrack'`` find what mmdet took over as X.
+
+    MMTracking 1.x was merged into mmdet 3.1. Its scope becomes one more child of each of mmdet's
+    registries, empty, so that every lookup ends at mmdet's parts.
+    """
+    from mmdet import registry as mmdet_registry
+    from mmengine.registry import Registry
+
+    class MMTrackRegistry(Registry):
+        def get(self, key: str) -> type | None:
+            name = key.removeprefix('mmtrack.')
+            return super().get(_MMTRACK_RENAMED.get(name, name))
+
+    # mmengine imports `mmtrack.registry` before it looks a scope up. There is no package mmtrack.
+    module = ModuleType('mmtrack.registry', 'Names of MMTracking 1.x, resolved by mmdet.')
+    for name, parent in vars(mmdet_registry).items():
+        if isinstance(parent, Registry) and parent.scope == 'mmdet':
+            child = MMTrackRegistry(
+                parent.name, parent=parent, scope='mmtrack', locations=parent._locations
+            )
+            child._get_root_registry()._add_child(child)
+            setattr(module, name, child)
+    sys.modules[module.__name__] = module

@@ -1,0 +1,21 @@
+"""Video data sets and their transforms."""
+
+from .seeded_sampler import SeededInfiniteSampler
+from .transforms import (
+    AlignedResize,
+    DropEmptyInstances,
+    KeyRefFrameSample,
+    LoadFrame,
+    PackVISInputs,
+)
+from .youtube_vis import VISDataset
+
+__all__ = [
+    'AlignedResize',
+    'DropEmptyInstances',
+    'KeyRefFrameSample',
+    'LoadFrame',
+    'PackVISInputs',
+    'SeededInfiniteSampler',
+    'VISDataset',
+]

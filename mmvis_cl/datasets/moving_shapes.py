@@ -1,0 +1,456 @@
+"""Moving shapes: a small synthetic video instance segmentation data set, made from a seed.
+
+Textured shapes move over textured backgrounds, turn, grow, hide one another, leave the picture and
+come back. The class of an object is its silhouette, so that colour and texture tell objects of one
+class apart: they are what an embedding has to learn. The data is written in the format of
+YouTube-VIS.
+"""
+
+import colorsys
+import json
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mmvis_cl.errors import InputError
+
+CLASSES = ('disk', 'square', 'triangle', 'star', 'ring')
+PATTERNS = ('stripes', 'dots', 'checks', 'noise', 'gradient')
+SPLITS = ('train', 'valid')
+
+HUE_BINS = 6
+MIN_VISIBLE_PIXELS = 12
+# Raised whenever the same parameters give other pictures, so that old data is not taken for new.
+GENERATOR_VERSION = 1
+
+
+@dataclass
+class _Appearance:
+    """Colour and texture of an object, in coordinates that turn and grow with it."""
+
+    hue_bin: int
+    hue_in_bin: float  # 0 to 1
+    pattern: str
+    second_hue: float  # offset to the first, in turns
+    saturation: float
+    value: float
+    frequency: float  # radians per radius of the object
+    angle: float
+    noise: np.ndarray  # (6, 6), only seen by the pattern 'noise'
+
+    def colours(self) -> tuple[np.ndarray, np.ndarray]:
+        hue = (self.hue_bin + self.hue_in_bin) / HUE_BINS
+        light = colorsys.hsv_to_rgb(hue, self.saturation, self.value)
+        dark = colorsys.hsv_to_rgb((hue + self.second_hue) % 1, self.saturation, 0.45 * self.value)
+        return 255 * np.float32(light[::-1]), 255 * np.float32(dark[::-1])
+
+
+@dataclass
+class _Object:
+    label: int
+    appearance: _Appearance
+    centres: np.ndarray  # (T, 2) x, y in pixels
+    radii: np.ndarray  # (T,) pixels
+    angles: np.ndarray  # (T,) radians
+
+
+def make_moving_shapes(
+    out_dir: str | os.PathLike,
+    seed: int = 0,
+    train_videos: int = 120,
+    valid_videos: int = 16,
+    length: int = 16,
+    size: tuple[int, int] = (160, 96),
+    force: bool = False,
+) -> bool:
+    """Write a training and a validation set of moving shapes.
+
+    The folder gets ``train.json``, ``valid.json``, ``JPEGImages/VIDEO/00000.jpg`` and ``meta.json``
+    (the parameters). Validation uses other random numbers, and other combinations of colour and
+    texture, than training. The data is the same for the same arguments. It is written to a
+    temporary folder that is renamed at the end, so a folder that exists is complete.
+
+    Args:
+        out_dir: The folder to make.
+        seed: Not negative; one seed, one data set.
+        train_videos: Number of training videos, 1 or more.
+        valid_videos: Number of validation videos, 1 or more.
+        length: Frames in each video, 2 or more.
+        size: Width and height in pixels, each 64 or more.
+        force: Replace a folder that holds moving shapes made with other parameters, or the same.
+
+    Returns:
+        Whether anything was written; False if ``out_dir`` had this very data already.
+
+    Raises:
+        InputError: If a number is out of its range, or ``out_dir`` is in use for something else.
+    """
+    for name, number, least in (
+        ('seed', seed, 0),
+        ('train_videos', train_videos, 1),
+        ('valid_videos', valid_videos, 1),
+        ('length', length, 2),
+        ('width', size[0], 64),
+        ('height', size[1], 64),
+    ):
+        if number < least:
+            raise InputError(f'moving shapes: {name} is {number}; give {least} or more')
+
+    out_dir = Path(out_dir)
+    meta = dict(
+        generator='moving_shapes',
+        version=GENERATOR_VERSION,
+        seed=seed,
+        train_videos=train_videos,
+        valid_videos=valid_videos,
+        length=length,
+        size=list(size),
+    )
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        found = _read_meta(out_dir)
+        if found is None:
+            raise InputError(
+                f'{out_dir}: holds something else than moving shapes; choose another folder'
+            )
+        if found == meta and not force:
+            return False
+        if not force:
+            raise InputError(
+                f'{out_dir}: holds moving shapes made with other parameters '
+                f'({out_dir / "meta.json"}); choose another folder, or replace it with --force'
+            )
+
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))
+    try:
+        for split, num_videos in zip(SPLITS, (train_videos, valid_videos), strict=True):
+            _write_split(unfinished, split, num_videos, seed, length, size)
+        (unfinished / 'meta.json').write_text(json.dumps(meta, indent=2) + '\n')
+        unfinished.chmod(0o755)  # mkdtemp makes it readable to its owner only
+        if out_dir.exists():
+            shutil.rmtree(out_dir)
+        unfinished.rename(out_dir)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return True
+
+
+def render_video(
+    rng: np.random.Generator,
+    length: int = 16,
+    size: tuple[int, int] = (160, 96),
+    split: str = 'train',
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one video.
+
+    Args:
+        rng: Source of all random choices.
+        length: Number of frames T.
+        size: Width W and height H in pixels.
+        split: 'train' or 'valid'; decides which colours go with which textures.
+
+    Returns:
+        - frames: (T, H, W, 3) uint8, BGR.
+        - masks: (N, T, H, W) bool, the visible part of each of the N objects (2 to 5). A frame
+          in which less than 12 pixels of an object are visible has an empty mask.
+        - labels: (N,) int64, index into ``CLASSES``.
+    """
+    # An object that nobody gets to see long enough is no use to training: draw the scene again.
+    while True:
+        objects = _sample_objects(rng, length, size, split)
+        alphas = np.stack([_silhouettes(thing, size) for thing in objects])
+        covers = alphas > 0.5
+        # The first object is the farthest; each one hides those before it.
+        hidden = np.zeros_like(covers)
+        hidden[:-1] = np.logical_or.accumulate(covers[:0:-1], axis=0)[::-1]
+        masks = covers & ~hidden
+        masks &= (masks.sum((2, 3)) >= MIN_VISIBLE_PIXELS)[:, :, None, None]
+        if (masks.any((2, 3)).sum(1) >= math.ceil(length / 3)).all():
+            break
+
+    frames = _background(rng, length, size, split)
+    for thing, alpha in zip(objects, alphas, strict=True):
+        for frame, frame_alpha, centre, radius, angle in zip(
+            frames, alpha, thing.centres, thing.radii, thing.angles, strict=True
+        ):
+            rows, columns = _window(centre, radius, size)
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                continue
+            u, v = _object_coordinates(rows, columns, centre, radius, angle)
+            weight = _texture(thing.appearance, u, v)[..., None]
+            light, dark = thing.appearance.colours()
+            paint = weight * light + (1 - weight) * dark
+            cover = frame_alpha[rows, columns, None]
+            frame[rows, columns] += cover * (paint - frame[rows, columns])
+    frames += rng.normal(0, 2, frames.shape).astype(np.float32)
+    labels = np.array([thing.label for thing in objects], dtype=np.int64)
+    return np.clip(np.rint(frames), 0, 255).astype(np.uint8), masks, labels
+
+
+def _read_meta(folder: Path) -> dict | None:
+    try:
+        meta = json.loads((folder / 'meta.json').read_text())
+    except (OSError, ValueError):
+        return None
+    return meta if isinstance(meta, dict) and meta.get('generator') == 'moving_shapes' else None
+
+
+def _write_split(
+    root: Path, split: str, num_videos: int, seed: int, length: int, size: tuple[int, int]
+) -> None:
+    width, height = size
+    videos, annotations = [], []
+    for index in range(num_videos):
+        # A generator for each video: the first ten videos are the same however many follow.
+        rng = np.random.default_rng([seed, SPLITS.index(split), index])
+        frames, masks, labels = render_video(rng, length, size, split)
+        name = f'{split}_{index:04d}'
+        (root / 'JPEGImages' / name).mkdir(parents=True)
+        file_names = [f'{name}/{frame_id:05d}.jpg' for frame_id in range(length)]
+        for file_name, frame in zip(file_names, frames, strict=True):
+            path = root / 'JPEGImages' / file_name
+            encoded = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+            path.write_bytes(encoded.tobytes())
+        video = dict(id=index + 1, width=width, height=height, length=length, file_names=file_names)
+        videos.append(video)
+        for track_masks, label in zip(masks, labels, strict=True):
+            track = _annotation(track_masks)
+            track.update(
+                id=len(annotations) + 1,
+                video_id=video['id'],
+                category_id=int(label) + 1,
+                iscrowd=0,
+                width=width,
+                height=height,
+                length=length,
+            )
+            annotations.append(track)
+    categories = [
+        dict(id=label + 1, name=name, supercategory='shape') for label, name in enumerate(CLASSES)
+    ]
+    content = dict(
+        info=dict(description=f'moving shapes, {split}, seed {seed}'),
+        videos=videos,
+        annotations=annotations,
+        categories=categories,
+    )
+    (root / f'{split}.json').write_text(json.dumps(content))
+
+
+def _annotation(masks: np.ndarray) -> dict:
+    """Segmentations, boxes and areas of a track from its (T, H, W) masks; None where unseen."""
+    segmentations, boxes, areas = [], [], []
+    for mask, rle in zip(
+        masks, mask_utils.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8)), strict=True
+    ):
+        if not mask.any():
+            for values in (segmentations, boxes, areas):
+                values.append(None)
+            continue
+        segmentations.append(dict(size=list(mask.shape), counts=rle['counts'].decode()))
+        boxes.append(mask_utils.toBbox(rle).tolist())
+        areas.append(int(mask.sum()))
+    return dict(segmentations=segmentations, bboxes=boxes, areas=areas)
+
+
+def _sample_objects(
+    rng: np.random.Generator, length: int, size: tuple[int, int], split: str
+) -> list[_Object]:
+    """Two to five objects, farthest first. In most videos at least two are of one class."""
+    num_objects = int(rng.integers(2, 6))
+    labels = rng.integers(len(CLASSES), size=num_objects)
+    appearances = [_sample_appearance(rng, split) for _ in range(num_objects)]
+    if rng.random() < 0.7:
+        labels[1] = labels[0]
+        appearances[1] = _look_alike(rng, appearances[0])
+    leaves = rng.random(num_objects) < 0.25
+    objects = []
+    for label, appearance, leaving in zip(labels, appearances, leaves, strict=True):
+        sample_motion = _leave_and_return if leaving else _wander
+        centres, radii = sample_motion(rng, length, size)
+        time = np.arange(length)
+        angles = rng.uniform(0, 2 * math.pi) + math.radians(rng.uniform(-8, 8)) * time
+        objects.append(_Object(int(label), appearance, centres, radii, angles))
+    return [objects[index] for index in rng.permutation(num_objects)]
+
+
+def _sample_appearance(rng: np.random.Generator, split: str) -> _Appearance:
+    # Every hue and every pattern is seen in training; a third of their combinations is held out.
+    combinations = [
+        (hue_bin, index)
+        for hue_bin in range(HUE_BINS)
+        for index in range(len(PATTERNS))
+        if ((hue_bin + index) % 3 == 0) == (split == 'valid')
+    ]
+    hue_bin, index = combinations[rng.integers(len(combinations))]
+    return _Appearance(
+        hue_bin=hue_bin,
+        hue_in_bin=rng.random(),
+        pattern=PATTERNS[index],
+        second_hue=rng.uniform(0.2, 0.8),
+        saturation=rng.uniform(0.7, 0.95),
+        value=rng.uniform(0.8, 1.0),
+        frequency=rng.uniform(5, 9),
+        angle=rng.uniform(0, math.pi),
+        noise=rng.random((6, 6), dtype=np.float32),
+    )
+
+
+def _look_alike(rng: np.random.Generator, other: _Appearance) -> _Appearance:
+    """The same pattern in a hue 30 degrees away, within the same bin of hues."""
+    return _Appearance(
+        hue_bin=other.hue_bin,
+        hue_in_bin=(other.hue_in_bin + 0.5) % 1,
+        pattern=other.pattern,
+        second_hue=other.second_hue,
+        saturation=other.saturation,
+        value=other.value,
+        frequency=rng.uniform(5, 9),
+        angle=rng.uniform(0, math.pi),
+        noise=rng.random((6, 6), dtype=np.float32),
+    )
+
+
+def _growing(rng: np.random.Generator, radius: float, length: int) -> np.ndarray:
+    phase = rng.uniform(0, 2 * math.pi) + 2 * math.pi * np.arange(length) / rng.uniform(16, 32)
+    return radius * (1 + rng.uniform(0, 0.25) * np.sin(phase))
+
+
+def _wander(
+    rng: np.random.Generator, length: int, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A slowly bending path at 1 to 4 pixels a frame that bounces off the sides."""
+    radii = _growing(rng, rng.uniform(12, 22), length)
+    speed = rng.uniform(1, 4)
+    heading = rng.uniform(0, 2 * math.pi) + math.radians(rng.uniform(-6, 6)) * np.arange(length)
+    steps = speed * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    low = np.full(2, 14.0)
+    span = np.array(size) - 2 * low
+    path = rng.uniform(0, span) + np.cumsum(steps, axis=0)
+    return low + span - np.abs(span - path % (2 * span)), radii
+
+
+def _leave_and_return(
+    rng: np.random.Generator, length: int, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Swings out of the picture through one side and back, drifting along that side."""
+    radii = _growing(rng, rng.uniform(11, 15), length)
+    period = rng.uniform(16, 22)
+    turn = rng.uniform(0.35, 0.6) * min(length, period)
+    nearest, farthest = -1.25 * radii.max() - rng.uniform(2, 5), rng.uniform(14, 24)
+    swing = 0.5 * (1 - np.cos(2 * math.pi * (np.arange(length) - turn) / period))
+    inside = nearest + (farthest - nearest) * swing
+    side = int(rng.integers(4))  # left, top, right, bottom
+    axis = side % 2
+    along = rng.uniform(0.3, 0.7) * size[1 - axis]
+    centres = np.empty((length, 2))
+    centres[:, axis] = inside if side < 2 else size[axis] - inside
+    centres[:, 1 - axis] = along + rng.uniform(-1.5, 1.5) * (np.arange(length) - length / 2)
+    return centres, radii
+
+
+def _window(centre: np.ndarray, radius: float, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of the picture that an object can reach."""
+    reach = 1.25 * radius + 2
+    first = np.clip(np.floor(centre - reach), 0, size).astype(int)
+    last = np.clip(np.ceil(centre + reach), 0, size).astype(int)
+    return slice(first[1], last[1]), slice(first[0], last[0])
+
+
+def _object_coordinates(
+    rows: slice, columns: slice, centre: np.ndarray, radius: float, angle: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel centres of a window, turned with the object, in units of its radius."""
+    y, x = np.mgrid[rows, columns].astype(np.float32) + 0.5
+    x, y = (x - centre[0]) / radius, (y - centre[1]) / radius
+    cos, sin = math.cos(angle), math.sin(angle)
+    return cos * x + sin * y, cos * y - sin * x
+
+
+def _silhouettes(thing: _Object, size: tuple[int, int]) -> np.ndarray:
+    """(T, H, W) float32: the share of each pixel that the object covers, hidden or not."""
+    alphas = np.zeros((len(thing.radii), size[1], size[0]), dtype=np.float32)
+    for alpha, centre, radius, angle in zip(
+        alphas, thing.centres, thing.radii, thing.angles, strict=True
+    ):
+        rows, columns = _window(centre, radius, size)
+        u, v = _object_coordinates(rows, columns, centre, radius, angle)
+        alpha[rows, columns] = np.clip(0.5 - radius * _distance(CLASSES[thing.label], u, v), 0, 1)
+    return alphas
+
+
+def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Distance to the outline near it, in radii; negative inside. Shapes have similar areas."""
+    distance_to_centre = np.hypot(u, v)
+    if shape == 'disk':
+        return distance_to_centre - 0.95
+    if shape == 'ring':
+        return np.abs(distance_to_centre - 0.75) - 0.27
+    if shape == 'square':
+        return np.maximum(np.abs(u), np.abs(v)) - 0.85
+    corners = dict(triangle=3, star=5)[shape]
+    # Both are the same wedge repeated: fold the plane into half of it, bounded by one straight
+    # line from an outer corner (on the axis) to the next inner one.
+    wedge = math.pi / corners
+    folded = np.abs((np.arctan2(v, u) + wedge) % (2 * wedge) - wedge)
+    outer, inner = dict(triangle=(1.2, 0.6), star=(1.2, 0.58))[shape]
+    corner = np.array([outer, 0.0])
+    edge = inner * np.array([math.cos(wedge), math.sin(wedge)]) - corner
+    normal = np.array([edge[1], -edge[0]]) / np.hypot(*edge)
+    x, y = distance_to_centre * np.cos(folded), distance_to_centre * np.sin(folded)
+    return (x - corner[0]) * normal[0] + (y - corner[1]) * normal[1]
+
+
+def _texture(appearance: _Appearance, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Weight of the light colour, 0 to 1."""
+    cos, sin = math.cos(appearance.angle), math.sin(appearance.angle)
+    u, v = cos * u + sin * v, cos * v - sin * u
+    frequency = appearance.frequency
+    if appearance.pattern == 'stripes':
+        weight = 0.5 + 1.5 * np.sin(frequency * u)
+    elif appearance.pattern == 'dots':
+        weight = 0.2 + np.cos(frequency * u) + np.cos(frequency * v)
+    elif appearance.pattern == 'checks':
+        weight = 0.5 + 3 * np.sin(0.6 * frequency * u) * np.sin(0.6 * frequency * v)
+    elif appearance.pattern == 'gradient':
+        weight = 0.5 + 0.5 * u
+    else:
+        last = len(appearance.noise) - 1
+        grid_u, grid_v = (np.float32((w / 2.6 + 0.5) * last) for w in (u, v))
+        weight = cv2.remap(
+            appearance.noise, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        weight = 0.5 + 1.8 * (weight - 0.5)
+    return np.clip(weight, 0, 1).astype(np.float32)
+
+
+def _background(
+    rng: np.random.Generator, length: int, size: tuple[int, int], split: str
+) -> np.ndarray:
+    """(T, H, W, 3) float32: a gradient and smooth noise of low contrast, panned slowly."""
+    pan = rng.uniform(-1, 1, size=2)
+    travel = np.abs(pan) * (length - 1)
+    width, height = (int(side + math.ceil(way)) + 1 for side, way in zip(size, travel, strict=True))
+    base = rng.uniform(70, 170) + rng.uniform(-18, 18, size=3)
+    # Coarser clouds in training than in validation.
+    cells = int(rng.integers(4, 8) if split == 'train' else rng.integers(8, 12))
+    noise = rng.normal(0, 1, (cells, cells, 3)).astype(np.float32)
+    canvas = 9 * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    slope = rng.uniform(-15, 15, size=(2, 3))
+    canvas += np.linspace(-1, 1, width)[None, :, None] * slope[0]
+    canvas += np.linspace(-1, 1, height)[:, None, None] * slope[1]
+    canvas = (canvas + base).astype(np.float32)
+    start = np.where(pan < 0, travel, 0)
+    frames = np.empty((length, size[1], size[0], 3), dtype=np.float32)
+    for frame_id, frame in enumerate(frames):
+        left, top = start + frame_id * pan
+        shift = np.float32([[1, 0, -left], [0, 1, -top]])
+        frame[:] = cv2.warpAffine(canvas, shift, size, borderMode=cv2.BORDER_REPLICATE)
+    return frames

@@ -1,0 +1,15 @@
+"""Transforms for pairs of frames; the rest comes from mmdet and mmcv."""
+
+from .formatting import PackVISInputs
+from .frame_sampling import KeyRefFrameSample
+from .instances import DropEmptyInstances
+from .loading import LoadFrame
+from .resize import AlignedResize
+
+__all__ = [
+    'AlignedResize',
+    'DropEmptyInstances',
+    'KeyRefFrameSample',
+    'LoadFrame',
+    'PackVISInputs',
+]

@@ -1,0 +1,13 @@
+from .check_fit_hook import CheckFitHook
+from .iteration_seed_hook import IterationSeedHook
+from .peak_memory_hook import PeakMemoryHook
+from .progress_bar_hook import ProgressBarHook
+from .track_video_hook import TrackVideoHook
+
+__all__ = [
+    'CheckFitHook',
+    'IterationSeedHook',
+    'PeakMemoryHook',
+    'ProgressBarHook',
+    'TrackVideoHook',
+]

@@ -1,0 +1,111 @@
+"""Do model, data and checkpoint belong together? Asked before any time is spent."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+
+from mmvis_cl.errors import InputError
+from mmvis_cl.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckFitHook(Hook):
+    """Stops a run whose model does not fit its classes or its checkpoint.
+
+    - Before a run: ``num_classes`` of every ``bbox_head`` in the model must be the number of
+      classes of each data set in use.
+    - When a checkpoint is loaded for testing or resuming: its keys and shapes must be the model's.
+    - When training starts from a checkpoint (``load_from``): what does not fit starts fresh, as is
+      usual for class branches, and one log line says what; if nothing fits, the run stops.
+
+    Raises:
+        InputError: In a single line, as described.
+    """
+
+    priority = 'HIGHEST'
+
+    def before_run(self, runner) -> None:
+        """Compare ``num_classes`` with the classes of the data sets of the loops that are built."""
+        heads = [
+            (name, module.num_classes)
+            for name, module in _unwrap(runner.model).named_modules()
+            if name.split('.')[-1] == 'bbox_head' and hasattr(module, 'num_classes')
+        ]
+        for split in ('train', 'val', 'test'):
+            loop = getattr(runner, f'_{split}_loop')
+            if not isinstance(loop, BaseLoop):
+                continue
+            classes = getattr(loop.dataloader.dataset, 'metainfo', {}).get('classes')
+            if classes is None:
+                continue
+            for name, num_classes in heads:
+                if num_classes != len(classes):
+                    raise InputError(
+                        f'model.{name}.num_classes is {num_classes}, but the data set of '
+                        f'{split}_dataloader has {len(classes)} classes; set '
+                        f'model.{name}.num_classes={len(classes)} or change '
+                        f'{split}_dataloader.dataset'
+                    )
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare the checkpoint's weights with the model's."""
+        weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+        found = {
+            key.removeprefix('module.'): tuple(value.shape)
+            for key, value in weights.items()
+            if hasattr(value, 'shape')
+        }
+        wanted = {
+            key: tuple(value.shape) for key, value in _unwrap(runner.model).state_dict().items()
+        }
+        missing = [key for key in wanted if key not in found]
+        unexpected = [key for key in found if key not in wanted]
+        other_shape = [key for key in wanted if key in found and found[key] != wanted[key]]
+        if not (missing or unexpected or other_shape):
+            return
+
+        # The path is known to the runner only; `load_checkpoint()` called by hand may have another.
+        name = f'the checkpoint (load_from={runner._load_from})'
+        if len(missing) + len(other_shape) == len(wanted):
+            raise InputError(
+                f'{name} has none of the {len(wanted)} weights of the model '
+                f'(it has {_few(list(found))}): it was made by another program or for another '
+                'kind of model'
+            )
+        parts = []
+        if other_shape:
+            key = other_shape[0]
+            parts.append(
+                f'{len(other_shape)} weights of another shape ({_few(other_shape)}; the first is '
+                f'{found[key]} in the checkpoint, {wanted[key]} in the model)'
+            )
+        if missing:
+            parts.append(f'{len(missing)} missing ({_few(missing)})')
+        if unexpected:
+            parts.append(f'{len(unexpected)} that the model does not have ({_few(unexpected)})')
+        training = isinstance(runner._train_loop, BaseLoop)
+        if training and not runner._resume:
+            runner.logger.warning(
+                f'{name} fits in part: {"; ".join(parts)}. '
+                f'{len(wanted) - len(missing) - len(other_shape)} of {len(wanted)} weights are '
+                'loaded, the others of the model start fresh'
+            )
+            return
+        only_classes = other_shape and not missing and not unexpected
+        cause = (
+            'probably num_classes differs'
+            if only_classes and all('cls' in key for key in other_shape)
+            else 'probably it was trained with another config'
+        )
+        raise InputError(
+            f'{name} does not fit the model: {"; ".join(parts)}; {cause}: use the config that it '
+            'was trained with'
+        )
+
+
+def _unwrap(model):
+    return model.module if is_model_wrapper(model) else model
+
+
+def _few(keys: list[str]) -> str:
+    return ', '.join(keys[:3]) + (', ...' if len(keys) > 3 else '') or 'no weights at all'

@@ -1,0 +1,278 @@
+"""Average precision of tracks: the YouTube-VIS evaluation, on files or on what was read from them.
+
+The evaluation itself is mmdet's ``YTVISeval``, which is the official one. This module reads and
+checks its input, which it takes on trust, and hands out all figures unrounded.
+"""
+
+import contextlib
+import io
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+from mmdet.evaluation.functional import YTVIS, YTVISeval
+from pycocotools import mask as mask_utils
+
+from mmvis_cl.errors import InputError
+
+METRICS = (
+    'AP',
+    'AP50',
+    'AP75',
+    'AP_s',
+    'AP_m',
+    'AP_l',
+    'AR1',
+    'AR10',
+    'AR100',
+    'AR_s',
+    'AR_m',
+    'AR_l',
+)
+
+
+def evaluate_tracks(
+    results: list[dict] | str | os.PathLike,
+    annotations: dict | str | os.PathLike,
+    details: bool = False,
+) -> dict:
+    """Score tracks by the official YouTube-VIS evaluation.
+
+    Args:
+        results: Tracks in the format of a YouTube-VIS submission, or a ``.json`` or ``.zip`` file
+            with them: a list of dicts with ``video_id``, ``category_id``, ``score`` and
+            ``segmentations`` (for each frame of the video an RLE of the video's size, or None).
+            It may be empty.
+        annotations: Content or path of an annotation file in the format of YouTube-VIS.
+        details: Add ``per_class`` (for each class name AP, AP50, AP75, AR1, AR10, and the
+            number of annotated ``tracks`` and of ``results``), ``num_videos``, ``num_tracks`` and
+            ``num_results``.
+
+    Returns:
+        The figures named in ``METRICS``, 0 to 1, or -1 where nothing is annotated (for instance
+        AP_l without a large object). Sizes are by the mean area of a track: small up to 128^2,
+        large from 256^2 pixels.
+
+    Raises:
+        InputError: If a file can't be read or does not hold what it should, or if results and
+            annotations do not fit together.
+    """
+    results, results_name = _content(results, load_results, 'results')
+    annotations, annotations_name = _content(annotations, load_annotations, 'annotations')
+    videos = {video['id']: video for video in annotations['videos']}
+    categories = {category['id']: category['name'] for category in annotations['categories']}
+    predicted = [
+        _checked_track(track, f'{results_name}: entry {index}', videos, categories)
+        # The evaluation takes a match with number 0 for none, so numbers start at 1.
+        | dict(id=index + 1, score=_checked_score(track, f'{results_name}: entry {index}'))
+        for index, track in enumerate(results)
+    ]
+    annotated = [
+        _checked_track(track, f'{annotations_name}: annotation {index}', videos, categories)
+        | dict(id=index + 1, iscrowd=track.get('iscrowd', 0))
+        for index, track in enumerate(annotations['annotations'])
+    ]
+    for track, annotation in zip(annotated, annotations['annotations'], strict=True):
+        track['areas'] = annotation.get('areas', track['areas'])
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = YTVISeval(
+            *(
+                YTVIS(
+                    dict(
+                        videos=annotations['videos'],
+                        categories=annotations['categories'],
+                        annotations=tracks,
+                    )
+                )
+                for tracks in (annotated, predicted)
+            )
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    scores = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
+    if details:
+        scores['per_class'] = {
+            categories[category_id]: _class_scores(evaluation.eval, index)
+            | dict(tracks=_count(annotated, category_id), results=_count(predicted, category_id))
+            for index, category_id in enumerate(evaluation.params.catIds)
+        }
+        scores.update(num_videos=len(videos), num_tracks=len(annotated), num_results=len(predicted))
+    return scores
+
+
+def load_results(path: str | os.PathLike) -> list[dict]:
+    """Read a result file: ``.json``, or a submission ``.zip`` with ``results.json`` inside.
+
+    Raises:
+        InputError: If the file is missing, broken or not a list of tracks.
+    """
+    path = Path(path)
+    text = _read(path)
+    if path.suffix == '.zip':
+        try:
+            with zipfile.ZipFile(io.BytesIO(text)) as archive:
+                text = archive.read('results.json')
+        except KeyError:
+            raise InputError(
+                f'{path}: no results.json inside; a submission has it at the top level'
+            ) from None
+        except zipfile.BadZipFile as error:
+            raise InputError(f'{path}: not a usable zip file ({error})') from None
+    results = _parse(path, text)
+    if not isinstance(results, list) or not all(isinstance(track, dict) for track in results):
+        raise InputError(
+            f'{path}: not a YouTube-VIS result file, which is a list of tracks '
+            '(video_id, category_id, score, segmentations)'
+        )
+    return results
+
+
+def load_annotations(path: str | os.PathLike, need_tracks: bool = True) -> dict:
+    """Read an annotation file in the format of YouTube-VIS.
+
+    Args:
+        path: The JSON file.
+        need_tracks: Whether a file without annotated tracks is an error.
+
+    Raises:
+        InputError: If the file is missing or broken, or has no videos, categories or annotations.
+    """
+    path = Path(path)
+    annotations = _parse(path, _read(path))
+    keys = ['videos', 'categories'] + ['annotations'] * need_tracks
+    for key in keys:
+        if not isinstance(annotations, dict) or not isinstance(annotations.get(key), list):
+            hint = (
+                ' (the validation and test files of YouTube-VIS come without: use format_only and '
+                'submit the zip)'
+                if key == 'annotations'
+                else ''
+            )
+            raise InputError(f"{path}: no list '{key}', so not a YouTube-VIS annotation file{hint}")
+    return annotations
+
+
+def format_scores(scores: dict) -> str:
+    """The figures of ``METRICS`` as a table of two lines; '-' where nothing is annotated."""
+    cells = [
+        (name, '-' if scores[name] < 0 else f'{scores[name]:.3f}')
+        for name in METRICS
+        if name in scores
+    ]
+    return '\n'.join(' '.join(f'{cell[row]:>6}' for cell in cells) for row in range(2))
+
+
+def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
+    """Compressed RLE of a segmentation as COCO has it: polygons, a list of counts, or RLE."""
+    if isinstance(segmentation, list):
+        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
+    if isinstance(segmentation['counts'], list):
+        return mask_utils.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
+def _content(source: object, load: Callable, name: str) -> tuple:
+    if isinstance(source, (str, os.PathLike)):
+        return load(source), str(source)
+    return source, name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f'{path}: no such file') from None
+    except OSError as error:
+        raise InputError(f'{path}: can not be read ({error.strerror})') from None
+
+
+def _parse(path: Path, text: bytes) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f'{path}: not valid JSON ({error}); is the file whole?') from None
+
+
+def _checked_track(track: dict, where: str, videos: dict, categories: dict) -> dict:
+    """A copy with compressed RLE and areas, which is all that the evaluation looks at."""
+    for key in ('video_id', 'category_id', 'segmentations'):
+        if key not in track:
+            raise InputError(f"{where}: has no '{key}'")
+    video = videos.get(track['video_id'])
+    if video is None:
+        raise InputError(
+            f'{where}: video_id {track["video_id"]} is not in the annotations; '
+            'were the results made from another set of videos?'
+        )
+    where = f'{where} (video {video["id"]})'
+    if track['category_id'] not in categories:
+        raise InputError(
+            f'{where}: category_id {track["category_id"]} is not in the annotations, which have '
+            f'{_shortened(sorted(categories))}; were the results made with other classes?'
+        )
+    height, width = video['height'], video['width']
+    length = video.get('length', len(video.get('file_names', ())))
+    if len(track['segmentations']) != length:
+        raise InputError(
+            f'{where}: {len(track["segmentations"])} segmentations, but the video has {length} '
+            'frames; there must be one for each frame, null where the object is unseen'
+        )
+    rles = []
+    for frame_id, segmentation in enumerate(track['segmentations']):
+        if not segmentation:
+            rles.append(None)
+            continue
+        if isinstance(segmentation, dict) and list(segmentation['size']) != [height, width]:
+            raise InputError(
+                f'{where}, frame {frame_id}: the mask is {_size(segmentation["size"])}, but the '
+                f'video is {_size((height, width))} (height x width); masks must have the size of '
+                'the original frames'
+            )
+        rles.append(as_rle(segmentation, height, width))
+    return dict(
+        video_id=video['id'],
+        category_id=track['category_id'],
+        segmentations=rles,
+        areas=[rle and int(mask_utils.area(rle)) for rle in rles],
+        iscrowd=0,
+    )
+
+
+def _checked_score(track: dict, where: str) -> float:
+    score = track.get('score')
+    if not isinstance(score, Real) or not math.isfinite(score):
+        raise InputError(f'{where}: the score is {score!r}, not a finite number')
+    return float(score)
+
+
+def _size(size: Sequence[int]) -> str:
+    return 'x'.join(str(side) for side in size)
+
+
+def _shortened(values: list) -> str:
+    text = ', '.join(str(value) for value in values[:8])
+    return text if len(values) <= 8 else f'{text} ... {values[-1]}'
+
+
+def _count(tracks: list[dict], category_id: int) -> int:
+    return sum(1 for track in tracks if track['category_id'] == category_id)
+
+
+def _class_scores(evaluation: dict, index: int) -> dict:
+    # precision: (IoU thresholds, recalls, classes, areas, limits of 1, 10, 100 results a video)
+    precision = evaluation['precision'][:, :, index, 0, 2]
+    recall = evaluation['recall'][:, index, 0]
+    return dict(
+        AP=float(np.mean(precision)),
+        AP50=float(np.mean(precision[0])),
+        AP75=float(np.mean(precision[5])),
+        AR1=float(np.mean(recall[:, 0])),
+        AR10=float(np.mean(recall[:, 1])),
+    )

@@ -1,0 +1,26 @@
+"""The network, its heads and losses, and the association."""
+
+from .contrastive_head import ContrastiveHead
+from .contrastive_vis import ContrastiveVIS, VideoSession
+from .data_preprocessor import VISDataPreprocessor
+from .deformable_detr import MaskDeformableDETR
+from .dynamic_mask_head import DynamicMaskHead
+from .focal_loss import SigmoidFocalLoss
+from .memory_bank_tracker import MemoryBank, MemoryBankTracker
+from .ota_assigner import OTAAssigner, OTAMatch
+from .query_head import QueryHead
+
+__all__ = [
+    'ContrastiveHead',
+    'ContrastiveVIS',
+    'DynamicMaskHead',
+    'MaskDeformableDETR',
+    'MemoryBank',
+    'MemoryBankTracker',
+    'OTAAssigner',
+    'OTAMatch',
+    'QueryHead',
+    'SigmoidFocalLoss',
+    'VISDataPreprocessor',
+    'VideoSession',
+]

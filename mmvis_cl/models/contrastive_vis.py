@@ -1,0 +1,309 @@
+"""The video model: joins the image network, the embeddings, the association and the results."""
+
+from dataclasses import dataclass
+
+import torch
+from mmdet.models.mot import BaseMOTModel
+from mmdet.structures import DetDataSample, TrackDataSample, TrackSampleList
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmvis_cl.registry import MODELS
+from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
+
+from .deformable_detr import QueryStates, boxes_in_pixels, unpadded_samples
+from .memory_bank_tracker import MemoryBank
+
+
+@dataclass
+class VideoSession:
+    """All that is kept of a video between its frames.
+
+    Memory is bounded by the bank and the RLE of what was found, not by the video's length.
+
+    Attributes:
+        result (VideoResult): the tracks so far.
+        bank (MemoryBank, optional): the identities in memory; None before the first frame.
+        next_frame (int): index of the frame that must come next.
+    """
+
+    result: VideoResult
+    bank: MemoryBank | None = None
+    next_frame: int = 0
+
+
+def mask_iou(masks: Tensor) -> Tensor:
+    """Pairwise IoU of masks (n, ...) bool: (n, n), with 1e-6 on both sides of the fraction."""
+    flat = masks.flatten(1).float()
+    intersection = flat @ flat.T
+    area = flat.sum(1)
+    union = area[:, None] + area - intersection
+    return (intersection + 1e-6) / (union + 1e-6)
+
+
+def mask_nms(iou: Tensor, iou_thr: float) -> Tensor:
+    """Drop each mask that overlaps any better-scored one by more than ``iou_thr``.
+
+    A dropped mask still suppresses those after it, as in the authors' release.
+
+    Args:
+        iou (Tensor): (n, n), masks in order of score.
+        iou_thr (float): threshold.
+
+    Returns:
+        Tensor: (n,) bool, which are kept.
+    """
+    return ~(torch.tril(iou, diagonal=-1) > iou_thr).any(1)
+
+
+@MODELS.register_module()
+class ContrastiveVIS(BaseMOTModel):
+    """Online video instance segmentation with contrastive embeddings.
+
+    Training takes a key and a reference frame of each video: classes, boxes and masks are learned
+    on the key frame, embeddings between the two. At test time the frames come in order.
+
+    Args:
+        detector (dict): the image network, a :class:`MaskDeformableDETR`.
+        embed_head (dict): a :class:`ContrastiveHead`; its ``embed_dims`` is set.
+        tracker (dict): a :class:`MemoryBankTracker`.
+        test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
+            an identity with a mean probability above it gives a track.
+        data_preprocessor (dict, optional): a :class:`VISDataPreprocessor`.
+        init_cfg (dict, optional): mmengine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        detector: dict,
+        embed_head: dict,
+        tracker: dict,
+        test_cfg: dict,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.detector = MODELS.build(detector)
+        self.embed_head = MODELS.build(dict(embed_head, embed_dims=self.detector.embed_dims))
+        self.tracker = MODELS.build(tracker)
+        self.test_cfg = test_cfg
+        self._session: VideoSession | None = None
+
+    def loss(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> dict[str, Tensor]:
+        """Losses of a batch of frame pairs.
+
+        Args:
+            inputs (Tensor): (N, 2, 3, H, W), key frame first.
+            data_samples (list[TrackDataSample]): N samples of 2 frames with ``gt_instances``
+                (bboxes, labels, masks, instances_ids).
+
+        Returns:
+            dict[str, Tensor]: ``loss_cls``, ``loss_bbox``, ``loss_iou``, ``loss_mask``,
+            ``loss_dice`` with ``d0.`` ... for the layers before the last, ``loss_embed``,
+            ``loss_embed_aux``.
+        """
+        n = len(data_samples)
+        keys = [sample[0] for sample in data_samples]
+        refs = [sample[1] for sample in data_samples]
+        states = self.detector.query_states(torch.cat((inputs[:, 0], inputs[:, 1])), keys + refs)
+        key_states, ref_states = states.images(slice(0, n)), states.images(slice(n, None))
+        losses, matches = self.detector.loss_of_states(key_states, keys)
+
+        key_embeds = [
+            self.embed_head(key_states.states[-1, i, match.best_query[-1]])
+            for i, match in enumerate(matches)
+        ]
+        losses |= self.embed_head.loss(
+            key_embeds,
+            self.embed_head(ref_states.states[-1]),
+            ref_states.logits[-1].detach(),
+            ref_states.boxes[-1].detach(),
+            keys,
+            refs,
+        )
+        return losses
+
+    def predict(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> TrackSampleList:
+        """Track the next frames of a video, or whole videos.
+
+        Frames must come in order; frame 0 starts a video. Each frame's ``pred_track_instances`` is
+        the state at that frame. With a video's last frame the sample also gets ``video_result``.
+
+        Args:
+            inputs (Tensor): (N, T, 3, H, W), N videos; N must be 1 if a video comes in parts.
+            data_samples (list[TrackDataSample]): N samples of T frames, with ``frame_id``,
+                ``video_id``, ``ori_video_length``, ``img_shape``, ``ori_shape``.
+
+        Returns:
+            list[TrackDataSample]: the samples with predictions: instances_id, labels, scores,
+            bboxes (x1 y1 x2 y2 in original pixels) and masks (COCO RLE dicts).
+
+        Raises:
+            ValueError: a frame came out of order.
+        """
+        for frames, sample in zip(inputs, data_samples, strict=True):
+            first = sample[0]
+            if first.frame_id == 0:
+                self._session = self.start_video(
+                    first.video_id, first.ori_video_length, first.ori_shape
+                )
+            session = self._session
+            if session is None or (first.video_id, first.frame_id) != (
+                session.result.video_id,
+                session.next_frame,
+            ):
+                raise ValueError(
+                    f'frame {first.frame_id} of video {first.video_id} came out of order: frames '
+                    'must come one by one from frame 0 (use TrackImgSampler with batch_size=1)'
+                )
+            predictions = self.track_frames(session, frames, list(sample))
+            for frame, prediction in zip(sample, predictions, strict=True):
+                frame.pred_track_instances = prediction
+            if session.next_frame == first.ori_video_length:
+                sample.set_metainfo(dict(video_result=session.result))
+                self._session = None
+        return data_samples
+
+    def _forward(self, inputs: Tensor, data_samples=None, **kwargs) -> dict[str, Tensor]:
+        """Raw outputs of the last layer for all frames, nothing selected.
+
+        Args:
+            inputs (Tensor): (N, T, 3, H, W) or (T, 3, H, W); T below stands for all frames.
+            data_samples (list[TrackDataSample], optional): with ``img_shape``; without them the
+                frames count as unpadded.
+
+        Returns:
+            dict[str, Tensor]: ``pred_logits`` (T, Q, K), ``pred_boxes`` (T, Q, 4; cx cy w h over
+            the unpadded size), ``pred_masks`` (T, Q, H / 4, W / 4), ``pred_embeds`` (T, Q, E),
+            ``reference_points`` (T, Q, 2).
+        """
+        frames = inputs.flatten(0, -4)
+        if data_samples is None:
+            samples = unpadded_samples(frames)
+        else:
+            samples = [frame for sample in data_samples for frame in sample]
+        states = self.detector.query_states(frames, samples)
+        outputs = self.detector.raw_outputs(states, samples)
+        return outputs | dict(pred_embeds=self.embed_head(states.states[-1]))
+
+    def start_video(
+        self, video_id: int | str, length: int, ori_shape: tuple[int, int]
+    ) -> VideoSession:
+        """A session for a video of ``length`` frames of ``ori_shape`` (h, w)."""
+        return VideoSession(
+            VideoResult(
+                video_id,
+                length,
+                tuple(ori_shape[:2]),
+                score_thr=self.test_cfg['result_score_thr'],
+            )
+        )
+
+    @torch.no_grad()
+    def track_frames(
+        self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]
+    ) -> list[InstanceData]:
+        """Run the network on some frames at once, then associate them one after the other.
+
+        Args:
+            session (VideoSession): of the video; it is brought up to date.
+            frames (Tensor): (T, 3, H, W) normalised, padded.
+            samples (list[DetDataSample]): T samples with ``img_shape``, ``batch_input_shape``.
+
+        Returns:
+            list[InstanceData]: of each frame, its identities; see :meth:`predict`.
+        """
+        states = self.detector.query_states(frames, samples)
+        return [
+            self.track_frame(session, states, t, sample.img_shape)
+            for t, sample in enumerate(samples)
+        ]
+
+    def track_frame(
+        self, session: VideoSession, states: QueryStates, t: int, img_shape: tuple[int, int]
+    ) -> InstanceData:
+        """Select, associate and record the detections of one frame.
+
+        Args:
+            session (VideoSession): of the video; it is brought up to date.
+            states (QueryStates): of some frames.
+            t (int): which of them.
+            img_shape (tuple[int, int]): h, w without padding.
+
+        Returns:
+            InstanceData: the identities of the frame.
+        """
+        index, prob = self.detector.select_queries(states.logits[-1, t], states.boxes[-1, t])
+        return self.associate(
+            session,
+            prob,
+            states.boxes[-1, t, index],
+            self.embed_head(states.states[-1, t, index]),
+            self.detector.mask_logits(states, t, index, img_shape),
+            img_shape,
+        )
+
+    def associate(
+        self,
+        session: VideoSession,
+        prob: Tensor,
+        boxes: Tensor,
+        embeds: Tensor,
+        mask_logits: Tensor,
+        img_shape: tuple[int, int],
+    ) -> InstanceData:
+        """Mask NMS, identities, and masks of the original size for one frame's detections.
+
+        Args:
+            session (VideoSession): of the video; it is brought up to date.
+            prob (Tensor): (n, K) class probabilities, detections in order of score.
+            boxes (Tensor): (n, 4) cx, cy, w, h over the unpadded size.
+            embeds (Tensor): (n, E).
+            mask_logits (Tensor): (n, H / 4, W / 4) over the padded input.
+            img_shape (tuple[int, int]): h, w without padding.
+
+        Returns:
+            InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
+            class of the identity's mean over time so far.
+        """
+        iou = mask_iou(mask_logits > 0)
+        kept = mask_nms(iou, self.test_cfg['mask_nms_thr']).nonzero()[:, 0]
+        prob, boxes, embeds, mask_logits = (x[kept] for x in (prob, boxes, embeds, mask_logits))
+        scores, labels = prob.max(1)
+        ids, session.bank = self.tracker.track(
+            session.bank,
+            session.next_frame,
+            embeds.float(),
+            scores,
+            labels,
+            boxes,
+            iou[kept][:, kept],
+        )
+
+        seen = (ids >= 0).nonzero()[:, 0]
+        result = session.result
+        on_device = seen.to(prob.device)
+        masks = encode_masks(
+            mask_logits_to_image(mask_logits[on_device], img_shape, result.ori_shape)
+        )
+        bboxes = boxes_in_pixels(boxes[on_device], result.ori_shape).cpu()
+        result.add_frame(
+            session.next_frame,
+            ids[seen].numpy(),
+            prob[on_device].cpu().numpy(),
+            masks,
+            bboxes.numpy(),
+        )
+        session.next_frame += 1
+
+        mean = [result.mean_scores(i) for i in ids[seen].tolist()]
+        return InstanceData(
+            instances_id=ids[seen],
+            labels=torch.tensor([int(m.argmax()) for m in mean], dtype=torch.long),
+            scores=torch.tensor([float(m.max()) for m in mean]),
+            bboxes=bboxes,
+            masks=masks,
+        )
+
+
+__all__ = ['ContrastiveVIS', 'TrackDataSample', 'VideoSession', 'mask_iou', 'mask_nms']

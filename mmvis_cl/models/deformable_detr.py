@@ -1,0 +1,292 @@
+"""The image network: Deformable DETR whose queries also draw masks."""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from mmdet.models.detectors import DeformableDETR
+from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from mmvis_cl.registry import MODELS
+from mmvis_cl.structures import mask_logits_to_image
+
+from .ota_assigner import OTAMatch
+
+
+class QueryStates(NamedTuple):
+    """What the transformer knows of B images after L decoder layers with Q queries.
+
+    Attributes:
+        states (Tensor): (L, B, Q, C) decoder states.
+        logits (Tensor): (L, B, Q, K) class logits.
+        boxes (Tensor): (L, B, Q, 4) cx, cy, w, h over the unpadded image size.
+        centers (Tensor): (L, B, Q, 2) centres of the boxes that each layer refines.
+        maps (list[Tensor]): the encoder's output at strides 8, 16, 32, each (B, C, h, w).
+    """
+
+    states: Tensor
+    logits: Tensor
+    boxes: Tensor
+    centers: Tensor
+    maps: list[Tensor]
+
+    def images(self, index: slice) -> 'QueryStates':
+        """The states of some of the images."""
+        return QueryStates(*(t[:, index] for t in self[:4]), [level[index] for level in self.maps])
+
+
+@MODELS.register_module()
+class MaskDeformableDETR(DeformableDETR):
+    """mmdet's Deformable DETR with box refinement, OTA matching and dynamic masks.
+
+    One stage; mmdet's encoder and decoder layers. Widths and counts are given here once and handed
+    on to neck, transformer and heads.
+
+    Args:
+        backbone (dict): gives maps at strides 8, 16, 32.
+        neck (dict): mmdet's ``ChannelMapper`` with ``num_outs`` levels; its ``out_channels`` is
+            set.
+        bbox_head (dict): a :class:`QueryHead`; its ``embed_dims`` is set.
+        mask_head (dict): a :class:`DynamicMaskHead`; its ``embed_dims`` is set.
+        embed_dims (int): channels C of the transformer.
+        ffn_dims (int): channels inside its feed-forward networks.
+        num_encoder_layers (int): encoder layers.
+        num_decoder_layers (int): decoder layers, each with class and box branches of its own.
+        num_queries (int): learned queries.
+        num_heads (int): heads of every attention.
+        num_points (int): sampling points a head and level.
+        dropout (float): of attentions and feed-forward networks.
+        train_cfg (dict, optional): ``assigner``, an :class:`OTAAssigner`.
+        test_cfg (dict): ``score_thr``, queries scoring more are kept (the best one if there is
+            none); ``nms_iou_thr``, IoU of the class-aware box NMS; ``max_per_img``, most results an
+            image (only for :meth:`predict` on single images).
+        data_preprocessor (dict, optional): for use on its own, mmdet's ``DetDataPreprocessor``.
+        init_cfg (dict, optional): mmengine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        bbox_head: dict,
+        mask_head: dict,
+        embed_dims: int = 256,
+        ffn_dims: int = 1024,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        num_queries: int = 300,
+        num_heads: int = 8,
+        num_points: int = 4,
+        dropout: float = 0.1,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        num_levels = neck['num_outs']
+        # built anew at each use: mmdet's layers write into what they are given
+        attention = partial(dict, embed_dims=embed_dims, num_heads=num_heads, dropout=dropout)
+        deformable = partial(
+            attention, num_levels=num_levels, num_points=num_points, batch_first=True
+        )
+        ffn = partial(dict, embed_dims=embed_dims, feedforward_channels=ffn_dims, ffn_drop=dropout)
+        super().__init__(
+            backbone=backbone,
+            neck=dict(neck, out_channels=embed_dims),
+            encoder=dict(
+                num_layers=num_encoder_layers,
+                layer_cfg=dict(self_attn_cfg=deformable(), ffn_cfg=ffn()),
+            ),
+            decoder=dict(
+                num_layers=num_decoder_layers,
+                return_intermediate=True,
+                layer_cfg=dict(
+                    self_attn_cfg=attention(batch_first=True),
+                    cross_attn_cfg=deformable(),
+                    ffn_cfg=ffn(),
+                ),
+                post_norm_cfg=None,
+            ),
+            positional_encoding=dict(num_feats=embed_dims // 2, normalize=True, offset=-0.5),
+            bbox_head=dict(bbox_head, embed_dims=embed_dims),
+            num_queries=num_queries,
+            num_feature_levels=num_levels,
+            with_box_refine=True,
+            as_two_stage=False,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
+
+    def query_states(self, inputs: Tensor, samples: SampleList) -> QueryStates:
+        """Run backbone, neck, encoder and decoder, and the branches of every layer.
+
+        Args:
+            inputs (Tensor): (B, 3, H, W) normalised images, padded at the right and the bottom.
+            samples (list[DetDataSample]): B samples with ``img_shape`` and ``batch_input_shape``.
+
+        Returns:
+            QueryStates: of all B images.
+        """
+        encoder_inputs, decoder_inputs = self.pre_transformer(self.extract_feat(inputs), samples)
+        encoded = self.forward_encoder(**encoder_inputs)
+        queries, _ = self.pre_decoder(**encoded)
+        decoded = self.forward_decoder(**decoder_inputs, **queries)
+        logits, boxes = self.bbox_head(decoded['hidden_states'], decoded['references'])
+
+        shapes = encoded['spatial_shapes'].tolist()
+        levels = encoded['memory'].split([h * w for h, w in shapes], dim=1)
+        maps = [m.transpose(1, 2).unflatten(2, s) for m, s in zip(levels[:3], shapes, strict=False)]
+        centers = torch.stack([r[..., :2] for r in decoded['references'][: len(logits)]])
+        return QueryStates(decoded['hidden_states'], logits, boxes, centers, maps)
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of single images (no embeddings); see :meth:`loss_of_states`."""
+        states = self.query_states(batch_inputs, batch_data_samples)
+        return self.loss_of_states(states, batch_data_samples)[0]
+
+    def loss_of_states(
+        self, states: QueryStates, samples: SampleList
+    ) -> tuple[dict[str, Tensor], list[OTAMatch]]:
+        """Class, box and mask losses of every layer, and the matching they rest on.
+
+        Args:
+            states (QueryStates): of B images.
+            samples (list[DetDataSample]): B samples with ``gt_instances`` (bboxes, labels, masks).
+
+        Returns:
+            tuple[dict, list[OTAMatch]]: the losses, and a match for each image.
+        """
+        matches = self.bbox_head.match(states.logits, states.boxes, samples)
+        losses = self.bbox_head.loss(states.logits, states.boxes, matches, samples)
+        features = self.mask_head.mask_features(states.maps)
+        losses |= self.mask_head.loss(features, states.states, states.centers, matches, samples)
+        return losses, matches
+
+    def select_queries(self, logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the confident queries of one image and drop duplicates.
+
+        Args:
+            logits (Tensor): (Q, K) of the last layer.
+            boxes (Tensor): (Q, 4) cx, cy, w, h over the image size.
+
+        Returns:
+            tuple[Tensor, Tensor]: the kept queries' indices (n,), best first, and the class
+            probabilities (n, K). n is at least 1.
+        """
+        prob = logits.float().sigmoid()
+        scores, labels = prob.max(1)
+        index = (scores > self.test_cfg['score_thr']).nonzero()[:, 0]
+        if len(index) == 0:
+            index = scores.argmax()[None]
+        keep = batched_nms(
+            bbox_cxcywh_to_xyxy(boxes[index].float()),
+            scores[index],
+            labels[index],
+            self.test_cfg['nms_iou_thr'],
+        )
+        return index[keep], prob[index[keep]]
+
+    def mask_logits(self, states: QueryStates, image: int, index: Tensor, img_shape) -> Tensor:
+        """Mask logits of some queries of one image, from the last layer.
+
+        Args:
+            states (QueryStates): of B images.
+            image (int): which image.
+            index (Tensor): (n,) queries.
+            img_shape (tuple[int, int]): h, w of the image without padding.
+
+        Returns:
+            Tensor: (n, H / 4, W / 4) over the padded input.
+        """
+        features = self.mask_head.mask_features([m[image : image + 1] for m in states.maps])
+        h, w = img_shape[:2]
+        centers = states.centers[-1, image, index]
+        return self.mask_head(
+            features[0], states.states[-1, image, index], centers * centers.new_tensor([w, h])
+        )
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True
+    ) -> SampleList:
+        """Instances of single images, with dense masks.
+
+        Args:
+            batch_inputs (Tensor): (B, 3, H, W).
+            batch_data_samples (list[DetDataSample]): B samples.
+            rescale (bool): give boxes and masks at ``ori_shape`` (else at ``img_shape``).
+
+        Returns:
+            list[DetDataSample]: with ``pred_instances``: bboxes (n, 4) x1 y1 x2 y2 in pixels,
+            scores, labels, masks (n, h, w) bool.
+        """
+        states = self.query_states(batch_inputs, batch_data_samples)
+        for i, sample in enumerate(batch_data_samples):
+            index, prob = self.select_queries(states.logits[-1, i], states.boxes[-1, i])
+            index = index[: self.test_cfg.get('max_per_img', 100)]
+            scores, labels = prob[: len(index)].max(1)
+            out_shape = sample.ori_shape if rescale else sample.img_shape
+            logits = self.mask_logits(states, i, index, sample.img_shape)
+            sample.pred_instances = InstanceData(
+                bboxes=boxes_in_pixels(states.boxes[-1, i, index], out_shape),
+                scores=scores,
+                labels=labels,
+                masks=mask_logits_to_image(logits, sample.img_shape, out_shape),
+            )
+        return batch_data_samples
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples=None) -> dict[str, Tensor]:
+        """Raw outputs of the last layer, nothing selected; the images' own size where not told.
+
+        Args:
+            batch_inputs (Tensor): (B, 3, H, W).
+            batch_data_samples (list[DetDataSample], optional): B samples with ``img_shape``.
+
+        Returns:
+            dict[str, Tensor]: ``pred_logits`` (B, Q, K), ``pred_boxes`` (B, Q, 4; cx cy w h over
+            the unpadded size), ``pred_masks`` (B, Q, H / 4, W / 4), ``reference_points`` (B, Q, 2).
+        """
+        samples = batch_data_samples or unpadded_samples(batch_inputs)
+        return self.raw_outputs(self.query_states(batch_inputs, samples), samples)
+
+    def raw_outputs(self, states: QueryStates, samples: SampleList) -> dict[str, Tensor]:
+        """The raw outputs of :meth:`_forward` from states that are there already."""
+        every_query = torch.arange(states.logits.shape[2], device=states.logits.device)
+        masks = [
+            self.mask_logits(states, i, every_query, sample.img_shape)
+            for i, sample in enumerate(samples)
+        ]
+        return dict(
+            pred_logits=states.logits[-1],
+            pred_boxes=states.boxes[-1],
+            pred_masks=torch.stack(masks),
+            reference_points=states.centers[-1],
+        )
+
+
+def unpadded_samples(inputs: Tensor) -> SampleList:
+    """Data samples for images (B, 3, H, W) without padding or annotation."""
+    shape = tuple(inputs.shape[-2:])
+    meta = dict(img_shape=shape, ori_shape=shape, batch_input_shape=shape)
+    return [DetDataSample(metainfo=meta) for _ in inputs]
+
+
+def boxes_in_pixels(boxes: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Boxes as x1, y1, x2, y2 in pixels, cut at the image's border.
+
+    Args:
+        boxes (Tensor): (n, 4) cx, cy, w, h over the image size.
+        shape (tuple[int, int]): h, w of the image.
+
+    Returns:
+        Tensor: (n, 4) float32.
+    """
+    h, w = shape[:2]
+    size = torch.tensor([w, h, w, h], dtype=torch.float32, device=boxes.device)
+    return torch.minimum((bbox_cxcywh_to_xyxy(boxes.float()) * size).clamp(min=0), size)

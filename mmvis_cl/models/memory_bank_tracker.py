@@ -1,0 +1,235 @@
+"""Association of detections with the identities in a memory bank, frame by frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmvis_cl.registry import MODELS
+
+BACKGROUND = -1
+DROPPED = -2
+
+
+@dataclass
+class MemoryBank:
+    """All that is kept between the frames of a video: M identities, T embeddings each at most.
+
+    Attributes:
+        ids (Tensor): (M,) long.
+        embeds (Tensor): (M, T, E), the newest last.
+        scores (Tensor): (M, T) detection scores of the stored embeddings.
+        num_stored (Tensor): (M,) long, how many of the T places are in use (the last ones).
+        num_frames (Tensor): (M,) long, frames in which the identity was seen.
+        last_frame (Tensor): (M,) long, the newest of them.
+        boxes (Tensor): (M, 4), the newest box.
+        labels (Tensor): (M,) long, the newest class.
+        next_id (int): the identity that a new object gets.
+    """
+
+    ids: Tensor
+    embeds: Tensor
+    scores: Tensor
+    num_stored: Tensor
+    num_frames: Tensor
+    last_frame: Tensor
+    boxes: Tensor
+    labels: Tensor
+    next_id: int = 0
+
+    @classmethod
+    def empty(cls, memory_len: int, like: Tensor) -> 'MemoryBank':
+        """A bank without identities, for embeddings as in ``like`` (n, E)."""
+        none = torch.zeros(0, dtype=torch.long, device=like.device)
+        return cls(
+            ids=none,
+            embeds=like.new_zeros((0, memory_len, like.shape[1])),
+            scores=like.new_zeros((0, memory_len)),
+            num_stored=none,
+            num_frames=none,
+            last_frame=none,
+            boxes=like.new_zeros((0, 4)),
+            labels=none,
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, index: Tensor) -> 'MemoryBank':
+        """The bank with only the identities at ``index`` (a mask or positions)."""
+        tensors = {k: v[index] for k, v in vars(self).items() if k != 'next_id'}
+        return MemoryBank(**tensors, next_id=self.next_id)
+
+
+@MODELS.register_module()
+class MemoryBankTracker(BaseModule):
+    """Gives identities to the detections of each frame by their embeddings.
+
+    The tracker has no state: everything kept between frames is in the bank that :meth:`track` takes
+    and gives back, so that several videos can run at once.
+
+    Args:
+        memory_len (int): embeddings kept of each identity.
+        match_thr (float): least (weighted) similarity for an identity.
+        new_thr (float): a detection scoring more that matches nothing starts an identity.
+        first_thr (float): the same, while the bank is empty.
+        background_iou_thr (float): an unmatched detection that overlaps every better-scored one by
+            less is kept as background, else dropped.
+        max_unseen (int): an identity not seen for this many frames is forgotten.
+        frame_weight (bool): where several identities are similar, prefer those seen more often.
+        temporal_weight (bool): weight later embeddings more.
+        init_cfg (dict, optional): mmengine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        memory_len: int = 3,
+        match_thr: float = 0.5,
+        new_thr: float = 0.2,
+        first_thr: float = 0.2,
+        background_iou_thr: float = 0.05,
+        max_unseen: int = 10,
+        frame_weight: bool = True,
+        temporal_weight: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.memory_len = memory_len
+        self.match_thr = match_thr
+        self.new_thr = new_thr
+        self.first_thr = first_thr
+        self.background_iou_thr = background_iou_thr
+        self.max_unseen = max_unseen
+        self.frame_weight = frame_weight
+        self.temporal_weight = temporal_weight
+
+    @torch.no_grad()
+    def track(
+        self,
+        bank: MemoryBank | None,
+        frame: int,
+        embeds: Tensor,
+        scores: Tensor,
+        labels: Tensor,
+        boxes: Tensor,
+        mask_iou: Tensor,
+    ) -> tuple[Tensor, MemoryBank]:
+        """Associate the detections of a frame and remember them.
+
+        Args:
+            bank (MemoryBank, optional): of this video so far; None before its first frame.
+            frame (int): index of the frame.
+            embeds (Tensor): (n, E), detections in order of score, best first.
+            scores (Tensor): (n,).
+            labels (Tensor): (n,) long.
+            boxes (Tensor): (n, 4), any format.
+            mask_iou (Tensor): (n, n) overlap of the detections' masks.
+
+        Returns:
+            tuple[Tensor, MemoryBank]: the identity of each detection, (n,) long on the CPU, -1 for
+            background, -2 for dropped; and the new bank.
+        """
+        if bank is None:
+            bank = MemoryBank.empty(self.memory_len, embeds)
+        n = len(embeds)
+        ids = np.full(n, DROPPED)
+        new_thr = self.first_thr
+        if len(bank):
+            new_thr = self.new_thr
+            matched = self.match(
+                self.similarity(embeds, self.matching_embeds(bank)).cpu().numpy(),
+                bank.num_frames.cpu().numpy(),
+            )
+            ids = np.where(matched >= 0, bank.ids.cpu().numpy()[matched], DROPPED)
+
+        new = (ids == DROPPED) & (scores > new_thr).cpu().numpy()
+        ids[new] = bank.next_id + np.arange(new.sum())
+        overlaps_better = torch.tril(mask_iou, diagonal=-1) >= self.background_iou_thr
+        ids[(ids == DROPPED) & ~overlaps_better.any(1).cpu().numpy()] = BACKGROUND
+
+        ids = torch.from_numpy(ids)
+        return ids, self.remember(bank, frame, ids.to(embeds.device), embeds, scores, labels, boxes)
+
+    def matching_embeds(self, bank: MemoryBank) -> Tensor:
+        """Weighted mean of each identity's stored embeddings, (M, E).
+
+        The weight is the detection's score, plus 1/n, 2/n .. 1 from the oldest to the newest of the
+        n stored ones if ``temporal_weight``.
+        """
+        age_rank = torch.arange(1, self.memory_len + 1, device=bank.ids.device)
+        age_rank = age_rank - (self.memory_len - bank.num_stored[:, None])  # 1 .. n for stored ones
+        weight = bank.scores
+        if self.temporal_weight:
+            weight = weight + age_rank / bank.num_stored[:, None]
+        weight = weight * (age_rank > 0)
+        return (bank.embeds * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+
+    @staticmethod
+    def similarity(embeds: Tensor, memory: Tensor) -> Tensor:
+        """Softmax over the memory and over the detections, averaged (report, eq. 3): (n, M)."""
+        product = embeds @ memory.T
+        return (product.softmax(1) + product.softmax(0)) / 2
+
+    def match(self, similarity: np.ndarray, num_frames: np.ndarray) -> np.ndarray:
+        """Let each detection in turn choose an identity that is still free.
+
+        Args:
+            similarity (ndarray): (n, M) in [0, 1], detections in order of score.
+            num_frames (ndarray): (M,) frames in which each identity was seen.
+
+        Returns:
+            ndarray: (n,) position in the memory, -1 for none.
+        """
+        similarity = similarity.copy()
+        matched = np.full(len(similarity), -1)
+        for i, row in enumerate(similarity):
+            similar = row > 0.5
+            if self.frame_weight and similar.sum() > 1:
+                row = row * np.where(similar, num_frames, num_frames[similar].mean())
+            best = row.argmax()
+            if row[best] > self.match_thr:
+                matched[i] = best
+                similarity[:, best] = 0
+        return matched
+
+    def remember(
+        self,
+        bank: MemoryBank,
+        frame: int,
+        ids: Tensor,
+        embeds: Tensor,
+        scores: Tensor,
+        labels: Tensor,
+        boxes: Tensor,
+    ) -> MemoryBank:
+        """The bank after a frame: new identities added, old ones updated, unseen ones forgotten.
+
+        Args: as for :meth:`track`, with ``ids`` (n,) the identities of the detections.
+
+        Returns:
+            MemoryBank: a new bank.
+        """
+        kept = ids >= 0
+        ids, embeds, scores = ids[kept], embeds[kept], scores[kept].to(embeds.dtype)
+        labels, boxes = labels[kept], boxes[kept]
+
+        new = ids[ids >= bank.next_id]
+        grown = MemoryBank.empty(self.memory_len, embeds)
+        for name, old in vars(bank).items():
+            if name != 'next_id':
+                added = old.new_zeros((len(new), *old.shape[1:]))
+                setattr(grown, name, torch.cat((old, added)))
+        grown.ids[len(bank) :] = new
+        grown.next_id = bank.next_id + len(new)
+
+        row = (grown.ids == ids[:, None]).int().argmax(1) if len(ids) else ids
+        grown.embeds[row] = torch.cat((grown.embeds[row, 1:], embeds[:, None]), 1)
+        grown.scores[row] = torch.cat((grown.scores[row, 1:], scores[:, None]), 1)
+        grown.num_stored[row] = (grown.num_stored[row] + 1).clamp(max=self.memory_len)
+        grown.num_frames[row] += 1
+        grown.last_frame[row] = frame
+        grown.boxes[row] = boxes.to(grown.boxes.dtype)
+        grown.labels[row] = labels
+        return grown.rows(frame - grown.last_frame < self.max_unseen)

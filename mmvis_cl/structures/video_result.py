@@ -1,0 +1,164 @@
+"""The tracks of a video while it is watched and when it is over."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample, TrackDataSample
+from mmengine.structures import InstanceData
+
+
+class Track(NamedTuple):
+    """One result: an identity seen as one class.
+
+    Attributes:
+        identity (int): several tracks of a video can share it, one for each plausible class.
+        label (int): class index.
+        score (float): mean class probability over the frames in which the identity was seen.
+        segmentations (list[dict | None]): COCO RLE of each frame, None where unseen.
+        bboxes (list[list[float] | None]): x1, y1, x2, y2 in original pixels, None where unseen.
+    """
+
+    identity: int
+    label: int
+    score: float
+    segmentations: list
+    bboxes: list
+
+
+@dataclass
+class _Identity:
+    """What is kept of an identity; its masks only as RLE."""
+
+    score_sum: np.ndarray
+    masks: dict = field(default_factory=dict)
+    bboxes: dict = field(default_factory=dict)
+
+
+@dataclass
+class VideoResult:
+    """Collects identities frame by frame, and gives the tracks.
+
+    Args:
+        video_id: the video's id in its annotation file, or any name.
+        length (int): frames of the video. Grows when more frames come.
+        ori_shape (tuple[int, int]): h, w of the frames.
+        score_thr (float): each class whose mean probability is more gives a track.
+        noise_from_frame (int): from this frame index on, an identity unseen in the two newest
+            frames and seen in fewer than ``noise_min_frames`` is removed. If it comes back it
+            starts anew.
+        noise_min_frames (int): see above.
+    """
+
+    video_id: int | str
+    length: int
+    ori_shape: tuple[int, int]
+    score_thr: float = 0.05
+    noise_from_frame: int = 9
+    noise_min_frames: int = 3
+    identities: dict[int, _Identity] = field(default_factory=dict)
+
+    def add_frame(
+        self,
+        frame: int,
+        ids: np.ndarray,
+        class_scores: np.ndarray,
+        masks: list[dict],
+        bboxes: np.ndarray,
+    ) -> None:
+        """Add the identities seen in a frame; frames come in order.
+
+        Args:
+            frame (int): index of the frame, from 0.
+            ids (ndarray): (n,) identities, >= 0.
+            class_scores (ndarray): (n, K) class probabilities.
+            masks (list[dict]): n masks as COCO RLE at the original size.
+            bboxes (ndarray): (n, 4) x1, y1, x2, y2 in original pixels.
+        """
+        self.length = max(self.length, frame + 1)
+        for identity, scores, mask, bbox in zip(
+            ids.tolist(), class_scores, masks, bboxes, strict=True
+        ):
+            seen = self.identities.setdefault(
+                identity, _Identity(np.zeros(len(scores), dtype=np.float64))
+            )
+            seen.score_sum += scores
+            seen.masks[frame] = mask
+            seen.bboxes[frame] = bbox.tolist()
+        if frame >= self.noise_from_frame:
+            self.identities = {
+                i: seen
+                for i, seen in self.identities.items()
+                if len(seen.masks) >= self.noise_min_frames or max(seen.masks) >= frame - 1
+            }
+
+    def mean_scores(self, identity: int) -> np.ndarray:
+        """Class probabilities (K,) of an identity, averaged over the frames where it was seen."""
+        seen = self.identities[identity]
+        return seen.score_sum / len(seen.masks)
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The tracks so far, by identity, then by class."""
+        return [
+            Track(
+                identity,
+                int(label),
+                float(scores[label]),
+                [seen.masks.get(t) for t in range(self.length)],
+                [seen.bboxes.get(t) for t in range(self.length)],
+            )
+            for identity, seen in self.identities.items()
+            for scores in (self.mean_scores(identity),)
+            for label in np.flatnonzero(scores > self.score_thr)
+        ]
+
+    def to_youtube_vis(self, category_ids: list[int]) -> list[dict]:
+        """The tracks as entries of a YouTube-VIS submission.
+
+        Args:
+            category_ids (list[int]): the annotation file's category id of each class index.
+
+        Returns:
+            list[dict]: ``video_id``, ``score``, ``category_id``, ``segmentations``.
+        """
+        return [
+            dict(
+                video_id=self.video_id,
+                score=track.score,
+                category_id=category_ids[track.label],
+                segmentations=track.segmentations,
+            )
+            for track in self.tracks
+        ]
+
+    def to_track_data_sample(self, frame_metas: list[dict]) -> TrackDataSample:
+        """The finished video for users of mmdet's data samples.
+
+        Each (identity, class) has an instance id of its own, its score is the track's in every
+        frame.
+
+        Args:
+            frame_metas (list[dict]): the meta information of each frame's data sample.
+
+        Returns:
+            TrackDataSample: a frame's ``pred_track_instances`` has instances_id, labels, scores,
+            bboxes (n, 4; x1 y1 x2 y2 in original pixels) and masks (n COCO RLE dicts).
+        """
+        tracks = self.tracks
+        frames = []
+        for t, meta in enumerate(frame_metas):
+            here = [i for i, track in enumerate(tracks) if track.segmentations[t] is not None]
+            frame = DetDataSample(metainfo=meta)
+            frame.pred_track_instances = InstanceData(
+                instances_id=torch.tensor(here, dtype=torch.long),
+                labels=torch.tensor([tracks[i].label for i in here], dtype=torch.long),
+                scores=torch.tensor([tracks[i].score for i in here]),
+                bboxes=torch.tensor([tracks[i].bboxes[t] for i in here]).reshape(-1, 4),
+                masks=[tracks[i].segmentations[t] for i in here],
+            )
+            frames.append(frame)
+        sample = TrackDataSample(metainfo=dict(video_id=self.video_id, video_length=self.length))
+        sample.video_data_samples = frames
+        return sample

@@ -1,0 +1,76 @@
+"""The data set configs: what method.md's recipe asks of them, and that their loaders run."""
+
+import copy
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+
+
+@pytest.mark.parametrize('year', ['2019', '2021'])
+def test_recipe_of_youtube_vis(year):
+    cfg = Config.fromfile(CONFIGS / f'ytvis{year[2:]}.py')
+    sampling, alone, together, _ = cfg.train_dataloader.dataset.pipeline
+    assert sampling.frame_range == 10
+    assert not alone.share_random_params and together.share_random_params
+    maybe = alone.transforms[2]
+    (crop,) = maybe.transforms
+    assert maybe.prob == 0.5 and tuple(crop.crop_size) == (384, 600)
+    scales = [320, 352, 392, 416, 448, 480, 512, 544, 576, 608, 640]
+    assert together.transforms[1].scales == [(768, s) for s in scales]
+    assert min(cfg.test_pipeline[0].transforms[1].scale) == 480
+    assert cfg.train_dataloader.batch_size == 4
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.classes == year
+        assert loader.dataset.data_root == f'data/youtube_vis_{year}/'
+    assert cfg.test_dataloader.dataset.test_mode
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert evaluator.format_only
+        assert evaluator.ann_file == cfg.val_dataloader.dataset.data_root + (
+            cfg.val_dataloader.dataset.ann_file
+        )
+
+
+def test_loaders(vis_root, vis_scope):
+    cfg = Config.fromfile(CONFIGS / 'moving_shapes.py')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.update(data_root=str(vis_root), ann_file='train.json', classes=None)
+
+    def batches_of(workers, seed=3):
+        loader = copy.deepcopy(cfg.train_dataloader)
+        loader.update(num_workers=workers, persistent_workers=workers > 0)
+        return list(itertools.islice(Runner.build_dataloader(loader, seed=seed), 3))
+
+    first = batches_of(2)
+    for batch in first:
+        assert len(batch['inputs']) == len(batch['data_samples']) == 4
+        for inputs, sample in zip(batch['inputs'], batch['data_samples'], strict=True):
+            assert inputs.shape[:2] == (2, 3) and inputs.dtype == torch.uint8
+            assert sample.key_frames_inds == [0] and sample.ref_frames_inds == [1]
+            sizes = [frame.img_shape for frame in sample.video_data_samples]
+            assert tuple(inputs.shape[2:]) == tuple(max(s) for s in zip(*sizes, strict=True))
+
+    # What a pair looks like depends on the seed, and not on the workers.
+    def images_of(batches):
+        return [image for batch in batches for image in batch['inputs']]
+
+    def same(one, other):
+        return all(
+            a.shape == b.shape and torch.equal(a, b)
+            for a, b in zip(images_of(one), images_of(other), strict=True)
+        )
+
+    assert same(first, batches_of(0))
+    assert not same(first, batches_of(0, seed=4))
+
+    frames = [
+        sample.video_data_samples[0].frame_id
+        for batch in Runner.build_dataloader(cfg.val_dataloader, seed=3)
+        for sample in batch['data_samples']
+    ]
+    assert frames == list(range(12))

@@ -1,0 +1,130 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.runner import BaseLoop
+from torch import nn
+
+from mmvis_cl.engine import CheckFitHook
+from mmvis_cl.errors import InputError
+
+
+class Head(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.num_classes = num_classes
+        self.cls = nn.Linear(4, num_classes)
+        self.reg = nn.Linear(4, 4)
+
+
+def model(num_classes):
+    detector = nn.Module()
+    detector.backbone = nn.Linear(3, 4)
+    detector.bbox_head = Head(num_classes)
+    root = nn.Module()
+    root.detector = detector
+    return root
+
+
+class Loop(BaseLoop):
+    def run(self):
+        pass
+
+
+class Logger:
+    def __init__(self):
+        self.lines = []
+
+    def warning(self, line):
+        self.lines.append(line)
+
+
+def runner(num_classes=3, train=None, test=None, resume=False):
+    """A stand-in with what the hook reads; ``train`` and ``test`` are class lists."""
+
+    def loop(classes):
+        if classes is None:
+            return dict(type='Loop')  # not built, as mmengine leaves loops that are not run
+        dataset = SimpleNamespace(metainfo=dict(classes=classes))
+        built = Loop.__new__(Loop)
+        built.dataloader = SimpleNamespace(dataset=dataset)
+        return built
+
+    return SimpleNamespace(
+        model=model(num_classes),
+        _train_loop=loop(train),
+        _val_loop=None,
+        _test_loop=loop(test),
+        _resume=resume,
+        _load_from='some.pth',
+        logger=Logger(),
+    )
+
+
+def test_fitting_classes_pass():
+    CheckFitHook().before_run(runner(3, train='abc', test='abc'))
+
+
+def test_wrong_num_classes_names_both_numbers_and_the_keys():
+    with pytest.raises(InputError) as error:
+        CheckFitHook().before_run(runner(8, test='abc'))
+    message = str(error.value)
+    assert '\n' not in message
+    assert message.startswith('model.detector.bbox_head.num_classes is 8')
+    assert 'test_dataloader has 3 classes' in message
+    assert 'set model.detector.bbox_head.num_classes=3' in message
+
+
+def test_every_split_in_use_is_looked_at():
+    with pytest.raises(InputError, match='data set of train_dataloader has 4 classes'):
+        CheckFitHook().before_run(runner(3, train='abcd', test='abc'))
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+def test_a_fitting_checkpoint_passes(prefix):
+    weights = {prefix + key: value for key, value in model(3).state_dict().items()}
+    for checkpoint in (dict(state_dict=weights), weights):
+        for run in (runner(test='abc'), runner(train='abc'), runner(train='abc', resume=True)):
+            CheckFitHook().after_load_checkpoint(run, checkpoint)
+            assert run.logger.lines == []
+
+
+def error_of(checkpoint, **kwargs):
+    with pytest.raises(InputError) as error:
+        CheckFitHook().after_load_checkpoint(runner(**kwargs), checkpoint)
+    assert '\n' not in str(error.value)
+    assert 'some.pth' in str(error.value)
+    return str(error.value)
+
+
+def test_a_checkpoint_with_other_classes():
+    checkpoint = dict(state_dict=model(5).state_dict())
+    for kwargs in (dict(test='abc'), dict(train='abc', resume=True)):
+        message = error_of(checkpoint, **kwargs)
+        assert '2 weights of another shape' in message
+        assert '(5, 4) in the checkpoint, (3, 4) in the model' in message
+        assert 'num_classes differs' in message
+
+
+def test_a_checkpoint_of_another_config():
+    weights = model(3).state_dict()
+    del weights['detector.backbone.bias']
+    weights['neck.weight'] = torch.zeros(1)
+    message = error_of(dict(state_dict=weights), test='abc')
+    assert '1 missing (detector.backbone.bias)' in message
+    assert '1 that the model does not have (neck.weight)' in message
+    assert 'another config' in message
+
+
+@pytest.mark.parametrize('checkpoint', [{}, [], dict(state_dict={}), {'a.weight': torch.zeros(2)}])
+@pytest.mark.parametrize('kwargs', [dict(test='abc'), dict(train='abc')])
+def test_a_checkpoint_of_another_program(checkpoint, kwargs):
+    assert 'none of the 6 weights' in error_of(checkpoint, **kwargs)
+
+
+def test_fine_tuning_on_other_classes_goes_on_with_one_line():
+    run = runner(train='abc')
+    CheckFitHook().after_load_checkpoint(run, dict(state_dict=model(5).state_dict()))
+    (line,) = run.logger.lines
+    assert 'detector.bbox_head.cls.weight, detector.bbox_head.cls.bias' in line
+    assert '4 of 6 weights are loaded, the others of the model start fresh' in line

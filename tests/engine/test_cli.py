@@ -1,0 +1,77 @@
+import zipfile
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmvis_cl.engine import cli
+from mmvis_cl.errors import InputError
+
+
+class BrokenFile(torch.utils.data.Dataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        raise InputError('a/b.jpg (video 3): truncated; download it again')
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_input_errors_are_one_line_and_exit_code_2(num_workers, capfd):
+    with pytest.raises(SystemExit) as stop, cli.one_line_errors():
+        next(iter(torch.utils.data.DataLoader(BrokenFile(), num_workers=num_workers)))
+    assert stop.value.code == 2
+    assert capfd.readouterr().err == ('error: a/b.jpg (video 3): truncated; download it again\n')
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(KeyError), cli.one_line_errors():
+        raise KeyError('bug')
+
+
+def test_interrupt(capsys):
+    with pytest.raises(SystemExit) as stop, cli.one_line_errors():
+        raise KeyboardInterrupt
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == 'interrupted\n'
+
+
+def test_load_config(tmp_path):
+    path = tmp_path / 'some.py'
+    path.write_text('a = dict(b=1)\nwork_dir = None\n')
+    cfg = cli.load_config(str(path), {'a.b': 2}, None, 'none')
+    assert (cfg.a.b, cfg.work_dir, cfg.launcher) == (2, 'work_dirs/some', 'none')
+    assert cli.load_config(str(path), None, 'here', 'none').work_dir == 'here'
+    path.write_text("work_dir = 'there'")
+    assert cli.load_config(str(path), None, None, 'none').work_dir == 'there'
+    with pytest.raises(InputError, match=r'no\.py: there is no such config file'):
+        cli.load_config('no.py', None, None, 'none')
+
+
+@pytest.mark.parametrize('new_format', [True, False])
+def test_whole_and_cut_checkpoints(tmp_path, new_format):
+    path = tmp_path / 'a.pth'
+    torch.save({'w': torch.zeros(3000)}, path, _use_new_zipfile_serialization=new_format)
+    cli.check_checkpoint_file(str(path))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r'a\.pth: not a PyTorch checkpoint, or cut off'):
+        cli.check_checkpoint_file(str(path))
+
+
+def test_what_is_no_checkpoint(tmp_path):
+    with pytest.raises(InputError, match='there is no such checkpoint'):
+        cli.check_checkpoint_file(str(tmp_path / 'none.pth'))
+    path = tmp_path / 'results.zip'
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('results.json', '[]')
+    with pytest.raises(InputError, match='not a PyTorch checkpoint'):
+        cli.check_checkpoint_file(str(path))
+
+
+def test_launchers_that_cannot_work_say_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.delenv('RANK', raising=False)
+    with pytest.raises(InputError, match='only --launcher pytorch'):
+        cli.build_runner(Config(dict(launcher='slurm')))
+    with pytest.raises(InputError, match='start it with torchrun'):
+        cli.build_runner(Config(dict(launcher='pytorch')))

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+FOLDER = Path(__file__).parents[1] / 'requirements'
+OWN_OF_OPENMMLAB = {'mmengine', 'mmcv-lite', 'mmdet'}
+
+
+def requirements(name: str) -> list[Requirement]:
+    lines = (FOLDER / name).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith('#')]
+
+
+@pytest.mark.parametrize('python', ['3.10', '3.11', '3.12', '3.13'])
+def test_constraints_pin_every_requirement_once_within_its_range(python):
+    environment = {
+        'python_version': python,
+        'python_full_version': f'{python}.1',
+        'sys_platform': 'linux',
+        'platform_machine': 'x86_64',
+    }
+    pins = {}
+    for pin in requirements('constraints.txt'):
+        if pin.marker is None or pin.marker.evaluate(environment):
+            name = canonicalize_name(pin.name)
+            assert name not in pins, f'{name} is pinned twice'
+            (specifier,) = pin.specifier
+            assert specifier.operator == '=='
+            pins[name] = specifier.version
+    for wanted in requirements('runtime.txt') + requirements('dev.txt'):
+        version = pins[canonicalize_name(wanted.name)]
+        assert wanted.specifier.contains(version), f'{wanted} does not allow {version}'
+
+
+def test_openmmlabs_releases_replace_onedls_and_nothing_else():
+    usual = {str(r) for r in requirements('runtime.txt') if not r.name.startswith('onedl-')}
+    openmmlab = {str(r) for r in requirements('openmmlab.txt') if r.name not in OWN_OF_OPENMMLAB}
+    assert openmmlab == usual
+    assert {r.name for r in requirements('openmmlab.txt')} >= OWN_OF_OPENMMLAB

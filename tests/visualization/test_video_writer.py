@@ -1,0 +1,92 @@
+import av
+import numpy as np
+import pytest
+
+from mmvis_cl.errors import InputError
+from mmvis_cl.visualization import VideoWriter
+
+
+def read(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(stream)]
+        return stream, frames
+
+
+def gray(value, height=64, width=96):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_frames_come_back_in_order_with_rate_and_format(tmp_path):
+    path = tmp_path / 'new' / 'a.mp4'
+    with VideoWriter(path, fps=7.5) as writer:
+        for value in (20, 100, 200):
+            writer.write(gray(value))
+    stream, frames = read(path)
+    assert stream.codec_context.name == 'h264'
+    assert stream.codec_context.pix_fmt == 'yuv420p'
+    assert float(stream.average_rate) == 7.5
+    assert [round(frame.mean()) for frame in frames] == pytest.approx([20, 100, 200], abs=3)
+    assert [p.name for p in path.parent.iterdir()] == ['a.mp4']
+
+
+def test_colours_are_rgb(tmp_path):
+    frame = gray(0)
+    frame[..., 0] = 200
+    with VideoWriter(tmp_path / 'a.mp4') as writer:
+        writer.write(frame)
+    red, green, blue = read(tmp_path / 'a.mp4')[1][0].mean((0, 1))
+    assert red > 180 and green < 20 and blue < 20
+
+
+def test_odd_sides_are_padded_with_the_edge(tmp_path):
+    with VideoWriter(tmp_path / 'a.mp4') as writer:
+        writer.write(gray(150, 51, 33))
+    frame = read(tmp_path / 'a.mp4')[1][0]
+    assert frame.shape == (52, 34, 3)
+    assert frame.min() > 140
+
+
+def test_an_interrupted_video_leaves_no_file_and_keeps_the_old_one(tmp_path):
+    path = tmp_path / 'a.mp4'
+    path.write_bytes(b'old')
+    with pytest.raises(KeyError), VideoWriter(path) as writer:
+        writer.write(gray(1))
+        raise KeyError
+    assert path.read_bytes() == b'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['a.mp4']
+
+
+@pytest.mark.parametrize(
+    ('name', 'fps', 'message'),
+    [
+        ('a.avi', 6, 'a.avi: a video must be written to a name that ends in .mp4'),
+        ('a.mp4', 0, 'fps'),
+    ],
+)
+def test_bad_arguments(tmp_path, name, fps, message):
+    with pytest.raises(InputError, match=message):
+        VideoWriter(tmp_path / name, fps=fps)
+
+
+def test_no_frames(tmp_path):
+    with pytest.raises(InputError, match='no frame was written'), VideoWriter(tmp_path / 'a.mp4'):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with (
+        pytest.raises(InputError, match='cannot be written'),
+        VideoWriter(tmp_path / 'file' / 'a.mp4'),
+    ):
+        pass
+
+
+def test_frames_of_another_size_or_type(tmp_path):
+    with pytest.raises(ValueError, match='the first was'), VideoWriter(tmp_path / 'a.mp4') as w:
+        w.write(gray(1))
+        w.write(gray(1, 32, 32))
+    with pytest.raises(ValueError, match='uint8'), VideoWriter(tmp_path / 'a.mp4') as w:
+        w.write(gray(1).astype(float))

@@ -1,0 +1,161 @@
+"""Draw the losses and the scores of a training, over its iterations, from the log in its work dir.
+
+A training that was resumed has a log for each of its runs; they are joined.
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from mmvis_cl.errors import InputError
+
+SCORES = ('youtube_vis/AP', 'youtube_vis/AP50', 'youtube_vis/AP75', 'youtube_vis/AR10')
+# Okabe and Ito's colours, told apart in every kind of colour vision; markers do for print.
+STYLES = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'), ('#CC79A7', 'D'))
+
+
+def read_log(work_dir: str | Path) -> tuple[list[dict], list[dict]]:
+    """The newest training in a work dir.
+
+    Args:
+        work_dir: Folder with ``TIMESTAMP/vis_data/scalars.json`` of mmengine, one for each run.
+
+    Returns:
+        The records of training and those of validation, each with its ``step`` in iterations.
+
+    Raises:
+        InputError: If there is no log of a training.
+    """
+    training, validation = [], []
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        records = _read_records(path)
+        new_training = [record for record in records if 'loss' in record]
+        if not new_training:
+            continue
+        # Validation of a training by epochs is logged by epoch.
+        ends = {record['epoch']: record['step'] for record in new_training if 'epoch' in record}
+        new_validation = [
+            record | dict(step=ends.get(record['step'], record['step']))
+            for record in records
+            if 'loss' not in record and 'step' in record
+        ]
+        first = new_training[0]['step']
+        interval = new_training[1]['step'] - first if len(new_training) > 1 else first
+        # A run that starts from nothing is another training; a resumed one goes on where it was
+        # resumed, which may be before the end of the run before.
+        keep = 0 if first <= interval else first - interval
+        training = [record for record in training if record['step'] <= keep] + new_training
+        validation = [record for record in validation if record['step'] <= keep] + new_validation
+    if not training:
+        raise InputError(
+            f'{work_dir}: no training log (TIMESTAMP/vis_data/scalars.json with losses) there; '
+            'give the work dir of tools/train.py'
+        )
+    return training, validation
+
+
+def plot(
+    training: list[dict], validation: list[dict], out: str | Path, keys: list[str] | None = None
+) -> None:
+    """Draw one panel for the scores, if there are any, and one for each loss.
+
+    Args:
+        training: Records of training, see ``read_log``.
+        validation: Records of validation.
+        out: The picture to write; its suffix says the format (.png, .pdf, .svg).
+        keys: Names to draw in place of the usual ones, each in a panel of its own.
+
+    Raises:
+        InputError: If a key is in no record.
+    """
+    if keys:
+        panels = [[key] for key in keys]
+    else:
+        # Losses of earlier decoder layers (d0.loss_cls, ...) look alike: only by --keys.
+        losses = sorted({key for record in training for key in record if key.startswith('loss_')})
+        scores = [key for key in SCORES if any(key in record for record in validation)]
+        panels = ([scores] if scores else []) + [[key] for key in ['loss', *losses]]
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(4.2 * columns, 3 * rows), squeeze=False, layout='constrained'
+    )
+    for axis, names in zip(axes.flat, panels, strict=True):
+        for name, (colour, marker) in zip(names, STYLES, strict=True):
+            records = [record for record in training + validation if name in record]
+            if not records:
+                known = sorted({key for record in training + validation for key in record})
+                raise InputError(f'no {name!r} in the log, which has {", ".join(known)}')
+            steps = np.array([record['step'] for record in records])
+            values = np.array([record[name] for record in records], dtype=float)
+            if any(name in record for record in validation):
+                shown = values >= 0  # -1 where nothing is annotated
+                label = name.rpartition('/')[2]
+                axis.plot(
+                    steps[shown], values[shown], color=colour, marker=marker, ms=4, label=label
+                )
+            else:
+                axis.plot(steps, values, color=colour, alpha=0.25, lw=0.8)
+                axis.plot(steps, _smoothed(values), color=colour, lw=1.6)
+        if len(names) > 1:
+            axis.legend(fontsize='small')
+        axis.set_title(names[0] if len(names) == 1 else 'validation', fontsize='medium')
+        axis.set_xlabel('iteration', fontsize='small')
+        axis.grid(alpha=0.3)
+        axis.set_xlim(left=0)
+        if len(names) > 1:
+            axis.set_ylim(0, 1)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+
+
+def _read_records(path: Path) -> list[dict]:
+    records = []
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            # The last line of a run that was cut off may be half a line.
+            if number < len(lines):
+                raise InputError(f'{path}, line {number}: not JSON; is it a log?') from None
+    return records
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """Mean over a window of about a tenth of the curve, as much of it as there is at the ends."""
+    reach = len(values) // 20
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    first, last = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('work_dir', help='the work dir of a training')
+    parser.add_argument('--out', default='curves.png', help='picture to write (.png, .pdf, .svg)')
+    parser.add_argument('--keys', nargs='+', help='what to draw in place of losses and scores')
+    args = parser.parse_args()
+    try:
+        training, validation = read_log(args.work_dir)
+        plot(training, validation, args.out, args.keys)
+    except InputError as error:
+        parser.exit(2, f'error: {error}\n')
+    scored = f'{len(validation)} validations' if validation else 'no validation'
+    print(f'{args.out}: {training[-1]["step"]} iterations, {scored}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# The main job on made-up videos: data, training, test, scores, curves. What is done already is
+# skipped, an interrupted training goes on where it was.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python}
+CONFIG=configs/vis_cl/small_moving-shapes.py
+DATA=data/moving_shapes
+WORK=work_dirs/demo
+
+step() { printf '\n== %s\n' "$*"; }
+
+step "1/5 data: $DATA"
+"$PYTHON" tools/dataset_converters/make_moving_shapes.py --out "$DATA"
+
+# .trained is written when the training has ended; last_checkpoint, by mmengine, as it goes.
+if [ -f "$WORK/.trained" ]; then
+  step "2/5 training: done before; \`make distclean\` removes it"
+else
+  step "2/5 training: $CONFIG"
+  resume=()
+  if [ -f "$WORK/last_checkpoint" ]; then resume=(--resume); fi
+  "$PYTHON" tools/train.py "$CONFIG" --work-dir "$WORK" ${resume[@]+"${resume[@]}"}
+  touch "$WORK/.trained"
+fi
+
+step '3/5 test: tracks and videos'
+if [ "$WORK/results.json" -nt "$WORK/.trained" ]; then
+  echo 'done before'
+else
+  "$PYTHON" tools/test.py "$CONFIG" "$(cat "$WORK/last_checkpoint")" --work-dir "$WORK" \
+    --out "$WORK/results.json" --show-dir "$WORK/videos"
+fi
+
+step '4/5 scores'
+"$PYTHON" tools/analysis_tools/eval_vis.py "$WORK/results.json" "$DATA/valid.json" \
+  --json "$WORK/scores.json"
+
+step '5/5 curves'
+"$PYTHON" tools/analysis_tools/plot_curves.py "$WORK" --out "$WORK/curves.png"
+
+step 'done'
+"$PYTHON" - "$WORK" <<'PY'
+import json
+import sys
+from pathlib import Path
+
+work = Path(sys.argv[1])
+scores = json.loads((work / 'scores.json').read_text())
+videos = sorted((work / 'videos').glob('*.mp4'))
+print(f'AP {scores["AP"]:.3f}, AP50 {scores["AP50"]:.3f}, AR10 {scores["AR10"]:.3f}')
+print(f'scores  {work / "scores.json"}')
+print(f'curves  {work / "curves.png"}')
+print(f'videos  {len(videos)} in {work / "videos"}, the first: {videos[0]}')
+PY

@@ -1,0 +1,90 @@
+"""Test a model: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+import os
+import sys
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+
+from mmvis_cl.engine.cli import build_runner, check_checkpoint_file, load_config, one_line_errors
+from mmvis_cl.errors import InputError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test a model with the YouTube-VIS metric.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--work-dir', help="logs go here (default: the config's, or work_dirs/NAME)"
+    )
+    parser.add_argument('--out', metavar='RESULTS.json', help='write results in YouTube-VIS format')
+    parser.add_argument(
+        '--format-only',
+        action='store_true',
+        help='write the results and the submission zip without scoring them (to --out, or '
+        'results.json in the work dir)',
+    )
+    parser.add_argument('--show-dir', metavar='DIR', help='write an .mp4 of each video here')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, as test_dataloader.num_workers=0',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # Old launchers pass it; torchrun sets LOCAL_RANK.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def set_outputs(cfg: Config, out: str | None, format_only: bool) -> None:
+    """Tell the metric where to write."""
+    if out is None:
+        out = os.path.join(cfg.work_dir, 'results.json')
+    elif not out.endswith('.json'):
+        raise InputError(f'--out {out}: the name must end in .json')
+    evaluators = cfg.test_evaluator
+    metrics = [
+        metric
+        for metric in (evaluators if isinstance(evaluators, (list, tuple)) else [evaluators])
+        if str(metric['type']).split('.')[-1] == 'VISMetric'
+    ]
+    if not metrics:
+        raise InputError(
+            'test_evaluator: --out and --format-only need a VISMetric, and the config has none'
+        )
+    metrics[0]['outfile_prefix'] = out.removesuffix('.json')
+    if format_only:
+        metrics[0]['format_only'] = True
+
+
+def main() -> None:
+    args = parse_args()
+    with one_line_errors():
+        cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
+        check_checkpoint_file(args.checkpoint)
+        cfg.load_from, cfg.resume = args.checkpoint, False
+        if args.out or args.format_only:
+            set_outputs(cfg, args.out, args.format_only)
+        # The progress bar takes the place of the logger's lines.
+        hooks = cfg.setdefault('custom_hooks', [])
+        hooks.append(dict(type='mmvis_cl.ProgressBarHook'))
+        cfg.setdefault('default_hooks', {}).setdefault('logger', dict(type='LoggerHook'))
+        cfg.default_hooks.logger.interval = sys.maxsize
+        if args.show_dir:
+            hooks.append(dict(type='mmvis_cl.TrackVideoHook', out_dir=args.show_dir))
+
+        build_runner(cfg).test()
+        if is_main_process():
+            if args.out:
+                print(f'results: {args.out}')
+            if args.show_dir:
+                print(f'videos: {args.show_dir}')
+
+
+if __name__ == '__main__':
+    main()

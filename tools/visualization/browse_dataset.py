@@ -1,0 +1,124 @@
+"""Draw what the network is fed: the frames of a sample side by side, after all transforms.
+
+An object has the same colour in both frames. What is black to the right of a frame or below it is
+the padding of the sample.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+from mmdet.structures import DetDataSample
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+from pycocotools import mask as mask_utils
+from rich.progress import track
+
+from mmvis_cl.datasets import VISDataset
+from mmvis_cl.engine.cli import load_config, one_line_errors
+from mmvis_cl.registry import DATASETS
+from mmvis_cl.visualization import draw_tracks
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--split', choices=('train', 'val'), default='train')
+    parser.add_argument('--num', type=int, default=10, help='number of samples to draw')
+    parser.add_argument('--out-dir', default='work_dirs/browse_dataset', help='where the PNGs go')
+    parser.add_argument('--seed', type=int, default=0, help='for the choice and the transforms')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value overrides')
+    return parser.parse_args()
+
+
+def fed_frames(dataset: VISDataset, video: int) -> list[tuple[np.ndarray, DetDataSample]]:
+    """Gives (padded image (H, W, 3), RGB; data sample) for each frame of a sample."""
+    if dataset.test_mode:
+        # A test sample is a single frame; two of them show which identities go together.
+        length = dataset.get_len_per_video(video)
+        samples = [dataset[video, index] for index in (length // 3, 2 * length // 3)]
+    else:
+        samples = [dataset[video]]
+    return [
+        (np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy()), data_sample)
+        for sample in samples
+        for image, data_sample in zip(
+            sample['inputs'], sample['data_samples'].video_data_samples, strict=True
+        )
+    ]
+
+
+def annotated_objects(data_sample: DetDataSample) -> tuple[np.ndarray, ...]:
+    """Gives masks (n, h, w), boxes (n, 4), labels and ids of a test frame at the fed size.
+
+    Test pipelines load no objects, but the annotations travel with the sample.
+    """
+    height, width = data_sample.img_shape
+    instances = data_sample.instances
+    masks = [
+        mmcv.imresize(
+            mask_utils.decode(instance['mask']),
+            (width, height),
+            interpolation='nearest',
+            backend='pillow',
+        )
+        for instance in instances
+    ]
+    boxes = np.array([instance['bbox'] for instance in instances]).reshape(-1, 4)
+    return (
+        np.array(masks, np.uint8).reshape(-1, height, width),
+        boxes * np.tile(data_sample.scale_factor, 2),
+        np.array([instance['bbox_label'] for instance in instances], int),
+        np.array([instance['instance_id'] for instance in instances], int),
+    )
+
+
+def draw(image: np.ndarray, data_sample: DetDataSample, classes: list[str]) -> np.ndarray:
+    """Draws the objects of a frame, and a line that says which frame it is."""
+    objects = data_sample.gt_instances
+    if 'masks' in objects:
+        masks, boxes = objects.masks.masks, objects.bboxes.numpy()
+        labels, ids = objects.labels.tolist(), objects.instances_ids.tolist()
+    else:
+        masks, boxes, labels, ids = annotated_objects(data_sample)
+    height, width = image.shape[:2]
+    masks = np.pad(masks, ((0, 0), (0, height - masks.shape[1]), (0, width - masks.shape[2])))
+    picture = draw_tracks(image, masks, boxes, [classes[i] for i in labels], None, ids)
+    line = np.zeros((20, picture.shape[1], 3), np.uint8)
+    text = (
+        f'video {data_sample.video_id}, frame {data_sample.frame_id}, '
+        f'{data_sample.img_shape[1]}x{data_sample.img_shape[0]}'
+        + (', flipped' if data_sample.get('flip', False) else '')
+    )
+    cv2.putText(line, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
+    return np.vstack([line, picture])
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options, None, 'none')
+    init_default_scope(cfg.get('default_scope', 'mmvis_cl'))
+    dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
+
+    out_dir = Path(args.out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    np.random.seed(args.seed)
+    # Every video once before any is drawn a second time.
+    rounds = -(-args.num // len(dataset))
+    order = np.concatenate([np.random.permutation(len(dataset)) for _ in range(rounds)])
+    for number, video in enumerate(track(order[: args.num], description='drawing')):
+        pictures = [
+            draw(image, data_sample, dataset.metainfo['classes'])
+            for image, data_sample in fed_frames(dataset, int(video))
+        ]
+        gap = np.full((pictures[0].shape[0], 6, 3), 255, np.uint8)
+        sheet = np.hstack([pictures[0], gap, *pictures[1:]])
+        cv2.imwrite(str(out_dir / f'{args.split}_{number:03d}.png'), sheet[..., ::-1])
+    print(f'{args.num} samples are in {out_dir}')
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
