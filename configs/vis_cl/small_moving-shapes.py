@@ -6,12 +6,15 @@ _base_ = [
 ]
 
 model = dict(
+    # Short training from scratch: each frame of a pair is the key frame once, and few queries learn
+    # the same object.
+    both_ways=True,
     detector=dict(
         embed_dims=96,
         ffn_dims=256,
-        num_encoder_layers=2,
-        num_decoder_layers=3,
-        num_queries=40,
+        num_encoder_layers=1,
+        num_decoder_layers=2,
+        num_queries=60,
         dropout=0.0,
         backbone=dict(
             _delete_=True,
@@ -19,28 +22,41 @@ model = dict(
             depth=18,
             base_channels=32,
             stem_channels=32,
-            deep_stem=False,
             out_indices=(1, 2, 3),
             norm_cfg=dict(type='BN'),
             norm_eval=False,
         ),
-        neck=dict(in_channels=[64, 128, 256]),
-        bbox_head=dict(num_classes=5),
+        neck=dict(in_channels=[64, 128, 256], num_outs=3),
+        bbox_head=dict(num_classes=3),
+        train_cfg=dict(assigner=dict(candidate_topk=4)),
     ),
-    embed_head=dict(embed_channels=96),
+    embed_head=dict(
+        embed_channels=96,
+        positive_topk=4,
+        negative_topk=20,
+        loss_weight=1.0,
+        aux_loss_weight=1.5,
+    ),
 )
 
-max_iters = 1500
+max_iters = 2000
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=0.1, norm_type=2),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(type='MultiStepLR', by_epoch=False, begin=0, end=max_iters, milestones=[1200], gamma=0.1),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=50,
+        end=max_iters,
+        T_max=max_iters - 50,
+        eta_min_ratio=0.01,
+    ),
 ]
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))

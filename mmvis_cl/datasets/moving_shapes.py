@@ -21,14 +21,14 @@ from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError
 
-CLASSES = ('disk', 'square', 'triangle', 'star', 'ring')
+CLASSES = ('disk', 'triangle', 'star')
 PATTERNS = ('stripes', 'dots', 'checks', 'noise', 'gradient')
 SPLITS = ('train', 'valid')
 
 HUE_BINS = 6
 MIN_VISIBLE_PIXELS = 12
 # Raised whenever the same parameters give other pictures, so that old data is not taken for new.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 
 @dataclass
@@ -64,7 +64,7 @@ class _Object:
 def make_moving_shapes(
     out_dir: str | os.PathLike,
     seed: int = 0,
-    train_videos: int = 120,
+    train_videos: int = 240,
     valid_videos: int = 16,
     length: int = 16,
     size: tuple[int, int] = (160, 96),
@@ -327,7 +327,7 @@ def _wander(
     rng: np.random.Generator, length: int, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """A slowly bending path at 1 to 4 pixels a frame that bounces off the sides."""
-    radii = _growing(rng, rng.uniform(12, 22), length)
+    radii = _growing(rng, rng.uniform(16, 26), length)
     speed = rng.uniform(1, 4)
     heading = rng.uniform(0, 2 * math.pi) + math.radians(rng.uniform(-6, 6)) * np.arange(length)
     steps = speed * np.stack([np.cos(heading), np.sin(heading)], axis=1)
@@ -341,7 +341,7 @@ def _leave_and_return(
     rng: np.random.Generator, length: int, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Swings out of the picture through one side and back, drifting along that side."""
-    radii = _growing(rng, rng.uniform(11, 15), length)
+    radii = _growing(rng, rng.uniform(14, 19), length)
     period = rng.uniform(16, 22)
     turn = rng.uniform(0.35, 0.6) * min(length, period)
     nearest, farthest = -1.25 * radii.max() - rng.uniform(2, 5), rng.uniform(14, 24)

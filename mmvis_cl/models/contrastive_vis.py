@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from mmdet.models.mot import BaseMOTModel
-from mmdet.structures import DetDataSample, TrackDataSample, TrackSampleList
+from mmdet.structures import DetDataSample, TrackSampleList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -69,6 +69,9 @@ class ContrastiveVIS(BaseMOTModel):
         tracker (dict): a :class:`MemoryBankTracker`.
         test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
             an identity with a mean probability above it gives a track.
+        both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
+            reference frame teaches only embeddings; twice the supervision for one pass through the
+            network, for short training from scratch.
         data_preprocessor (dict, optional): a :class:`VISDataPreprocessor`.
         init_cfg (dict, optional): mmengine's initialisation config.
     """
@@ -79,6 +82,7 @@ class ContrastiveVIS(BaseMOTModel):
         embed_head: dict,
         tracker: dict,
         test_cfg: dict,
+        both_ways: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -87,6 +91,7 @@ class ContrastiveVIS(BaseMOTModel):
         self.embed_head = MODELS.build(dict(embed_head, embed_dims=self.detector.embed_dims))
         self.tracker = MODELS.build(tracker)
         self.test_cfg = test_cfg
+        self.both_ways = both_ways
         self._session: VideoSession | None = None
 
     def loss(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> dict[str, Tensor]:
@@ -103,10 +108,12 @@ class ContrastiveVIS(BaseMOTModel):
             ``loss_embed_aux``.
         """
         n = len(data_samples)
-        keys = [sample[0] for sample in data_samples]
-        refs = [sample[1] for sample in data_samples]
-        states = self.detector.query_states(torch.cat((inputs[:, 0], inputs[:, 1])), keys + refs)
-        key_states, ref_states = states.images(slice(0, n)), states.images(slice(n, None))
+        samples = [sample[t] for t in (0, 1) for sample in data_samples]
+        states = self.detector.query_states(inputs.transpose(0, 1).flatten(0, 1), samples)
+        key = list(range(2 * n if self.both_ways else n))
+        ref = [(i + n) % (2 * n) for i in key]
+        keys, refs = ([samples[i] for i in index] for index in (key, ref))
+        key_states = states.images(key)
         losses, matches = self.detector.loss_of_states(key_states, keys)
 
         key_embeds = [
@@ -115,9 +122,9 @@ class ContrastiveVIS(BaseMOTModel):
         ]
         losses |= self.embed_head.loss(
             key_embeds,
-            self.embed_head(ref_states.states[-1]),
-            ref_states.logits[-1].detach(),
-            ref_states.boxes[-1].detach(),
+            self.embed_head(states.states[-1, ref]),
+            states.logits[-1, ref].detach(),
+            states.boxes[-1, ref].detach(),
             keys,
             refs,
         )
@@ -208,7 +215,7 @@ class ContrastiveVIS(BaseMOTModel):
         Args:
             session (VideoSession): of the video; it is brought up to date.
             frames (Tensor): (T, 3, H, W) normalised, padded.
-            samples (list[DetDataSample]): T samples with ``img_shape``, ``batch_input_shape``.
+            samples (list[DetDataSample]): T samples with ``img_shape``.
 
         Returns:
             list[InstanceData]: of each frame, its identities; see :meth:`predict`.
@@ -304,6 +311,3 @@ class ContrastiveVIS(BaseMOTModel):
             bboxes=bboxes,
             masks=masks,
         )
-
-
-__all__ = ['ContrastiveVIS', 'TrackDataSample', 'VideoSession', 'mask_iou', 'mask_nms']

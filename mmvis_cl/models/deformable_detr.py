@@ -34,7 +34,7 @@ class QueryStates(NamedTuple):
     centers: Tensor
     maps: list[Tensor]
 
-    def images(self, index: slice) -> 'QueryStates':
+    def images(self, index: list[int]) -> 'QueryStates':
         """The states of some of the images."""
         return QueryStates(*(t[:, index] for t in self[:4]), [level[index] for level in self.maps])
 
@@ -129,11 +129,13 @@ class MaskDeformableDETR(DeformableDETR):
 
         Args:
             inputs (Tensor): (B, 3, H, W) normalised images, padded at the right and the bottom.
-            samples (list[DetDataSample]): B samples with ``img_shape`` and ``batch_input_shape``.
+            samples (list[DetDataSample]): B samples with ``img_shape``.
 
         Returns:
             QueryStates: of all B images.
         """
+        for sample in samples:
+            sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
         encoder_inputs, decoder_inputs = self.pre_transformer(self.extract_feat(inputs), samples)
         encoded = self.forward_encoder(**encoder_inputs)
         queries, _ = self.pre_decoder(**encoded)
@@ -273,7 +275,7 @@ class MaskDeformableDETR(DeformableDETR):
 def unpadded_samples(inputs: Tensor) -> SampleList:
     """Data samples for images (B, 3, H, W) without padding or annotation."""
     shape = tuple(inputs.shape[-2:])
-    meta = dict(img_shape=shape, ori_shape=shape, batch_input_shape=shape)
+    meta = dict(img_shape=shape, ori_shape=shape)
     return [DetDataSample(metainfo=meta) for _ in inputs]
 
 

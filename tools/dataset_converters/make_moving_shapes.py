@@ -12,7 +12,7 @@ def main() -> None:
     )
     parser.add_argument('--out', default='data/moving_shapes', help='the folder to make')
     parser.add_argument('--seed', type=int, default=0, help='one seed, one data set')
-    parser.add_argument('--train-videos', type=int, default=120)
+    parser.add_argument('--train-videos', type=int, default=240)
     parser.add_argument('--valid-videos', type=int, default=16)
     parser.add_argument('--length', type=int, default=16, help='frames in a video')
     parser.add_argument(

@@ -4,7 +4,7 @@
 # For another frame size set `scales` and the test scale: (largest long side, short side).
 dataset_type = 'VISDataset'
 data_root = 'data/moving_shapes/'
-classes = ('disk', 'square', 'triangle', 'star', 'ring')
+classes = ('disk', 'triangle', 'star')
 image_prefix = dict(img_path='JPEGImages')
 scales = [(192, 80), (192, 88), (192, 96), (192, 104), (192, 112)]
 test_scale = (192, 96)

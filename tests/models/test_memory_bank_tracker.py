@@ -1,0 +1,119 @@
+import torch
+
+from mmvis_cl.models import MemoryBankTracker
+
+FAR_APART = torch.zeros(9, 9)  # masks that do not overlap
+
+
+def one_hot(*index, scale=20.0):
+    """Embeddings that are far from each other unless they have the same index."""
+    return scale * torch.eye(8)[list(index)]
+
+
+def track(tracker, bank, frame, embeds, scores=None, iou=None):
+    n = len(embeds)
+    scores = torch.full((n,), 0.9) if scores is None else torch.tensor(scores)
+    ids, bank = tracker.track(
+        bank,
+        frame,
+        embeds,
+        scores,
+        torch.zeros(n, dtype=torch.long),
+        torch.rand(n, 4),
+        FAR_APART[:n, :n] if iou is None else iou,
+    )
+    return ids.tolist(), bank
+
+
+def test_identities_follow_embeddings():
+    tracker, bank = MemoryBankTracker(), None
+    ids, bank = track(tracker, bank, 0, one_hot(0, 1, 2))
+    assert ids == [0, 1, 2]
+    ids, bank = track(tracker, bank, 1, one_hot(2, 0))
+    assert ids == [2, 0]
+    ids, bank = track(tracker, bank, 2, one_hot(3, 1, 2))
+    assert ids == [3, 1, 2]
+    assert bank.num_frames.tolist() == [2, 2, 3, 1]
+
+
+def test_two_detections_never_share_an_identity():
+    tracker = MemoryBankTracker()
+    _, bank = track(tracker, None, 0, one_hot(0, 1))
+    ids, _ = track(tracker, bank, 1, one_hot(0, 0, 1))
+    seen = [i for i in ids if i >= 0]
+    assert len(seen) == len(set(seen))
+
+
+def test_weak_detections_start_no_identity():
+    tracker = MemoryBankTracker(new_thr=0.3, first_thr=0.2)
+    ids, bank = track(tracker, None, 0, one_hot(0, 1), [0.9, 0.1])
+    assert ids == [0, -1]
+    ids, bank = track(tracker, bank, 1, one_hot(0, 2, 3), [0.9, 0.31, 0.29])
+    assert ids == [0, 1, -1]
+
+
+def test_background_is_kept_only_where_it_overlaps_nothing_better():
+    tracker = MemoryBankTracker()
+    iou = torch.eye(3)
+    iou[0, 2] = iou[2, 0] = 0.2
+    ids, _ = track(tracker, None, 0, one_hot(0, 1, 2), [0.9, 0.1, 0.1], iou)
+    assert ids == [0, -1, -2]
+
+
+def test_unseen_identities_are_forgotten():
+    tracker = MemoryBankTracker(max_unseen=10)
+    _, bank = track(tracker, None, 0, one_hot(0, 1))
+    for frame in range(1, 10):
+        _, bank = track(tracker, bank, frame, one_hot(1))
+    assert bank.ids.tolist() == [0, 1]
+    _, bank = track(tracker, bank, 10, one_hot(1))
+    assert bank.ids.tolist() == [1]
+    ids, bank = track(tracker, bank, 11, one_hot(0, 1))
+    assert ids == [2, 1]  # an identity is never given twice
+
+
+def test_matching_embedding_is_the_weighted_mean():
+    tracker, bank = MemoryBankTracker(memory_len=3), None
+    embeds = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)) + 10
+    scores = [0.5, 0.6, 0.7, 0.8, 0.9]
+    for t in range(5):
+        _, bank = track(tracker, bank, t, embeds[t : t + 1], [scores[t]])
+        kept = range(max(0, t - 2), t + 1)
+        weights = torch.tensor([scores[k] + (i + 1) / len(kept) for i, k in enumerate(kept)])
+        expected = (embeds[list(kept)] * weights[:, None]).sum(0) / weights.sum()
+        torch.testing.assert_close(tracker.matching_embeds(bank)[0], expected)
+    assert bank.embeds.shape == (1, 3, 4)  # bounded by memory_len
+
+
+def test_similarity_is_the_mean_of_both_softmaxes():
+    torch.manual_seed(0)
+    v, m = torch.randn(3, 4), torch.randn(2, 4)
+    f = MemoryBankTracker.similarity(v, m)
+    e = torch.exp(v @ m.T)
+    expected = (e / e.sum(1, keepdim=True) + e / e.sum(0, keepdim=True)) / 2
+    torch.testing.assert_close(f, expected)
+
+
+def test_of_two_similar_identities_the_older_one_wins():
+    similarity, num_frames = torch.tensor([[0.70, 0.65]]).numpy(), torch.tensor([2, 9]).numpy()
+    assert MemoryBankTracker().match(similarity, num_frames).tolist() == [1]
+    assert MemoryBankTracker(frame_weight=False).match(similarity, num_frames).tolist() == [0]
+
+
+def test_two_videos_at_once():
+    """The state is in the bank alone, so that videos do not disturb each other."""
+    tracker = MemoryBankTracker()
+    _, bank_a = track(tracker, None, 0, one_hot(0, 1))
+    _, bank_b = track(tracker, None, 0, one_hot(1))
+    ids_a, _ = track(tracker, bank_a, 1, one_hot(1))
+    ids_b, _ = track(tracker, bank_b, 1, one_hot(1))
+    assert (ids_a, ids_b) == ([1], [0])
+
+
+def test_frame_without_detections():
+    tracker = MemoryBankTracker()
+    ids, bank = track(tracker, None, 0, torch.zeros(0, 8))
+    assert ids == [] and len(bank) == 0
+    ids, bank = track(tracker, bank, 1, one_hot(0))
+    ids, bank = track(tracker, bank, 2, torch.zeros(0, 8))
+    assert ids == [] and bank.ids.tolist() == [0]

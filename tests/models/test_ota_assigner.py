@@ -1,0 +1,115 @@
+import pytest
+import torch
+from torchvision.ops import box_iou, generalized_box_iou
+
+from mmvis_cl.errors import InputError
+from mmvis_cl.models import OTAAssigner
+
+
+def boxes(*rows):
+    return torch.tensor(rows)
+
+
+def random_case(seed, num_queries=20, num_objects=3, num_layers=2):
+    g = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.rand(shape, generator=g)
+
+    predicted = torch.cat(
+        (rand(num_layers, num_queries, 2), 0.2 + 0.3 * rand(2, num_queries, 2)), 2
+    )
+    truth = torch.cat((0.3 + 0.4 * rand(num_objects, 2), 0.1 + 0.3 * rand(num_objects, 2)), 1)
+    labels = torch.randint(0, 4, (num_objects,), generator=g)
+    return 2 * rand(num_layers, num_queries, 4) - 1, predicted, labels, truth
+
+
+def xyxy(box):
+    cx, cy, w, h = box
+    return torch.stack((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
+
+
+def cost_by_hand(logits, box, label, truth, all_truth):
+    """The cost of one query for one object, straight from the definition."""
+    p = logits[label].sigmoid()
+    cost = 0.25 * (1 - p) ** 2 * -torch.log(p + 1e-8) - 0.75 * p**2 * -torch.log(1 - p + 1e-8)
+    cost = cost - 3 * generalized_box_iou(xyxy(box)[None], xyxy(truth)[None])[0, 0]
+
+    def inside(gt):
+        return ((xyxy(gt)[:2] < box[:2]) & (box[:2] < xyxy(gt)[2:])).all()
+
+    def near(gt):
+        return ((box[:2] - gt[:2]).abs() < 2.5 / 32).all()
+
+    if not (inside(truth) and near(truth)):
+        cost = cost + 100
+    if not any(inside(gt) or near(gt) for gt in all_truth):
+        cost = cost + 10000
+    return cost
+
+
+def test_cost_is_the_definition():
+    logits, predicted, labels, truth = random_case(0)
+    cost, iou = OTAAssigner().cost(logits, predicted, labels, truth)
+    for layer in range(2):
+        for i in range(20):
+            for j in range(3):
+                expected = cost_by_hand(
+                    logits[layer, i], predicted[layer, i], labels[j], truth[j], truth
+                )
+                torch.testing.assert_close(cost[layer, i, j], expected)
+                expected = box_iou(xyxy(predicted[layer, i])[None], xyxy(truth[j])[None])[0, 0]
+                torch.testing.assert_close(iou[layer, i, j], expected)
+
+
+def test_one_object_takes_its_k_cheapest_queries():
+    logits, predicted, labels, truth = random_case(1, num_objects=1)
+    assigner = OTAAssigner(candidate_topk=5)
+    cost, iou = assigner.cost(logits, predicted, labels, truth)
+    match = assigner.assign(logits, predicted, labels, truth)
+    for layer in range(2):
+        k = max(1, int(iou[layer, :, 0].sort(descending=True).values[:5].sum()))
+        cheapest = cost[layer, :, 0].argsort()[:k]
+        assert set(cheapest.tolist()) == set(match.objects[layer].eq(0).nonzero()[:, 0].tolist())
+        assert match.best_query[layer, 0] == cheapest[0]
+
+
+def test_several_queries_per_object_where_many_overlap_it():
+    truth = boxes([0.5, 0.5, 0.4, 0.4])
+    predicted = truth.repeat(1, 8, 1) + 0.001 * torch.arange(8)[:, None]
+    match = OTAAssigner().assign(torch.zeros(1, 8, 1), predicted, torch.tensor([0]), truth)
+    assert (match.objects >= 0).sum() == 7  # the sum of eight IoUs just below 1, rounded down
+
+
+@pytest.mark.parametrize('num_queries', [8, 9, 12, 40])
+def test_every_object_gets_a_query_of_its_own(num_queries):
+    """Also where all queries are taken and objects crowd."""
+    for seed in range(60):
+        logits, predicted, labels, truth = random_case(seed, num_queries, num_objects=8)
+        truth[:, :2] = 0.45 + 0.1 * truth[:, :2]
+        predicted[..., :2] = 0.4 + 0.2 * predicted[..., :2]
+        match = OTAAssigner().assign(logits, predicted, labels, truth, candidate_topk=100)
+        for objects, best in zip(match.objects, match.best_query, strict=True):
+            assert set(range(8)) <= set(objects.tolist())
+            assert torch.equal(objects[best], torch.arange(8))
+
+
+def test_layers_do_not_influence_each_other():
+    logits, predicted, labels, truth = random_case(2)
+    both = OTAAssigner().assign(logits, predicted, labels, truth)
+    for layer in range(2):
+        one = OTAAssigner().assign(logits[layer : layer + 1], predicted[[layer]], labels, truth)
+        assert torch.equal(one.objects[0], both.objects[layer])
+
+
+def test_no_object():
+    logits, predicted, labels, truth = random_case(3)
+    match = OTAAssigner().assign(logits, predicted, labels[:0], truth[:0])
+    assert (match.objects == -1).all()
+    assert match.best_query.shape == (2, 0)
+
+
+def test_more_objects_than_queries_is_a_clear_error():
+    logits, predicted, labels, truth = random_case(4, num_queries=2)
+    with pytest.raises(InputError, match=r'3 objects.* 2 queries.*num_queries'):
+        OTAAssigner().assign(logits, predicted, labels, truth)

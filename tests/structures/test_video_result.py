@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+from mmvis_cl.structures import VideoResult, encode_masks
+
+
+def add(result, frame, ids, scores):
+    n = len(ids)
+    masks = encode_masks(np.ones((n, 4, 6), dtype=bool)) if n else []
+    result.add_frame(frame, np.array(ids, int), np.array(scores, float), masks, np.ones((n, 4)))
+
+
+def test_scores_are_averaged_over_the_frames_seen_and_each_likely_class_is_a_track():
+    result = VideoResult(7, 3, (4, 6))
+    add(result, 0, [0, 1], [[0.8, 0.1, 0.01], [0.0, 0.0, 0.9]])
+    add(result, 1, [], [])
+    add(result, 2, [0], [[0.6, 0.3, 0.03]])
+    tracks = result.tracks
+    assert [(t.identity, t.label) for t in tracks] == [(0, 0), (0, 1), (1, 2)]
+    assert [t.score for t in tracks] == pytest.approx([0.7, 0.2, 0.9])
+    assert [s is not None for s in tracks[0].segmentations] == [True, False, True]
+    assert [s is not None for s in tracks[2].segmentations] == [True, False, False]
+
+
+def test_noise_is_removed_from_frame_nine_on_and_starts_anew():
+    result = VideoResult(0, 14, (4, 6))
+    add(result, 0, [0, 1, 2], [[0.9], [0.9], [0.9]])
+    add(result, 1, [0, 1], [[0.9], [0.9]])
+    add(result, 2, [0], [[0.9]])
+    for frame in range(3, 9):
+        add(result, frame, [], [])
+    assert {t.identity for t in result.tracks} == {0, 1, 2}  # not before frame 9
+    add(result, 9, [2], [[0.5]])
+    # 0 was seen three times, 2 is in sight, 1 is noise
+    assert {t.identity for t in result.tracks} == {0, 2}
+    add(result, 10, [1], [[0.4]])
+    by_identity = {t.identity: t for t in result.tracks}
+    assert by_identity[1].score == pytest.approx(0.4)
+    assert [s is not None for s in by_identity[1].segmentations].index(True) == 10
+    assert {t.identity for t in result.tracks} == {0, 2, 1}
+    add(result, 11, [], [])
+    add(result, 12, [], [])
+    assert {t.identity for t in result.tracks} == {0}
+
+
+def test_nothing_found():
+    result = VideoResult('a', 2, (4, 6))
+    add(result, 0, [], [])
+    add(result, 1, [], [])
+    assert result.tracks == []
+    assert result.to_youtube_vis([1]) == []
+    sample = result.to_track_data_sample([dict(frame_id=t) for t in range(2)])
+    assert [len(frame.pred_track_instances) for frame in sample] == [0, 0]
+
+
+def test_youtube_vis_entries_are_json_with_the_files_category_ids():
+    result = VideoResult(7, 2, (4, 6))
+    add(result, 0, [0], [[0.8, 0.1]])
+    entries = json.loads(json.dumps(result.to_youtube_vis([11, 22])))
+    assert [(e['video_id'], e['category_id']) for e in entries] == [(7, 11), (7, 22)]
+    assert entries[0]['segmentations'][0]['size'] == [4, 6]
+    assert entries[0]['segmentations'][1] is None
+
+
+def test_track_data_sample_has_one_instance_id_per_identity_and_class():
+    result = VideoResult(7, 2, (4, 6))
+    add(result, 0, [0], [[0.8, 0.4]])
+    add(result, 1, [0, 1], [[0.8, 0.2], [0.0, 0.9]])
+    sample = result.to_track_data_sample([dict(frame_id=t) for t in range(2)])
+    first, second = (frame.pred_track_instances for frame in sample)
+    assert first.instances_id.tolist() == [0, 1]
+    assert second.instances_id.tolist() == [0, 1, 2]
+    assert second.labels.tolist() == [0, 1, 1]
+    assert second.scores.tolist() == pytest.approx([0.8, 0.3, 0.9])
+    assert second.bboxes.shape == (3, 4)
+    assert second.masks[0]['size'] == [4, 6]

@@ -1,0 +1,111 @@
+"""Every config builds; the full-size one trains and looks on a CPU."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.datasets import YouTubeVISDataset
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / 'configs' / 'vis_cl').glob('*.py'))
+
+
+def load(path):
+    cfg = Config.fromfile(path)
+    cfg.model.detector.backbone.init_cfg = None  # nothing is downloaded in a test
+    return cfg
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_config_builds(path):
+    cfg = load(path)
+    assert cfg.default_scope == 'mmvis_cl'
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        model = MODELS.build(cfg.model)
+    classes = cfg.train_dataloader.dataset.classes
+    if classes is not None and not isinstance(classes, str):
+        assert model.detector.bbox_head.num_classes == len(classes)
+
+
+def test_optimiser_groups_of_the_full_network():
+    """AdamW, the backbone at a tenth of the rate, weight decay and gradient norm of the recipe."""
+    cfg = load(ROOT / 'configs' / 'vis_cl' / 'r50_ytvis19.py')
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        model = MODELS.build(cfg.model)
+        constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+            dict(
+                type='DefaultOptimWrapperConstructor',
+                optim_wrapper_cfg={
+                    k: v for k, v in cfg.optim_wrapper.items() if k != 'paramwise_cfg'
+                },
+                paramwise_cfg=cfg.optim_wrapper.paramwise_cfg,
+            )
+        )
+        wrapper = constructor(model)
+    assert isinstance(wrapper.optimizer, torch.optim.AdamW)
+    rate = {id(p): g['lr'] for g in wrapper.optimizer.param_groups for p in g['params']}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            expected = 1e-5 if 'backbone' in name else 1e-4
+            assert rate[id(parameter)] == pytest.approx(expected), name
+    assert {g['weight_decay'] for g in wrapper.optimizer.param_groups} == {1e-4}
+    assert wrapper.clip_grad_kwargs == dict(max_norm=0.01, norm_type=2)
+
+
+@pytest.fixture
+def youtube_vis_like(tmp_path):
+    """Moving shapes under three of the 40 names of YouTube-VIS 2019, in its tree."""
+
+    class Lists(YouTubeVISDataset):
+        pass
+
+    Lists.set_dataset_classes('2019')
+    make_moving_shapes(tmp_path / 'shapes', train_videos=2, valid_videos=1, length=3)
+    for split in ('train', 'valid'):
+        annotations = json.loads((tmp_path / 'shapes' / f'{split}.json').read_text())
+        annotations['categories'] = [
+            dict(id=i + 1, name=name) for i, name in enumerate(Lists.METAINFO['classes'])
+        ]
+        (tmp_path / f'{split}.json').write_text(json.dumps(annotations))
+        (tmp_path / split).mkdir()
+        (tmp_path / split / 'JPEGImages').symlink_to(tmp_path / 'shapes' / 'JPEGImages')
+    return tmp_path
+
+
+def test_full_network_trains_and_looks_on_a_cpu(youtube_vis_like):
+    cfg = load(ROOT / 'configs' / 'vis_cl' / 'r50_ytvis19.py')
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        loader.dataset.data_root = f'{youtube_vis_like}/'
+        loader.update(batch_size=1, num_workers=0, persistent_workers=False)
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        model = MODELS.build(cfg.model)
+        train = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+        test = Runner.build_dataloader(cfg.test_dataloader, seed=0)
+    model.init_weights()
+
+    data = model.data_preprocessor(next(iter(train)), training=True)
+    assert min(data['data_samples'][0][0].img_shape) >= 320
+    losses = model(**data, mode='loss')
+    assert len(losses) == 6 * 5 + 2
+    sum(losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        assert not parameter.requires_grad or parameter.grad.isfinite().all(), name
+
+    model.eval()
+    with torch.no_grad():
+        data = model.data_preprocessor(next(iter(test)))
+        assert min(data['data_samples'][0][0].img_shape) == 480
+        outputs = model(**data, mode='tensor')
+        frame = model(**data, mode='predict')[0][0]
+    h, w = data['inputs'].shape[-2:]
+    assert outputs['pred_logits'].shape == (1, 300, 40)
+    assert outputs['pred_masks'].shape == (1, 300, h // 4, w // 4)
+    assert 'masks' in frame.pred_track_instances
