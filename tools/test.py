@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
@@ -84,6 +85,8 @@ def main() -> None:
                 print(f'results: {args.out}')
             if args.show_dir:
                 print(f'videos: {args.show_dir}')
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':

@@ -87,6 +87,8 @@ def main() -> None:
         except InputError:
             save_on_bad_input(runner)
             raise
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == '__main__':

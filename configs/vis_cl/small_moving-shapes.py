@@ -6,15 +6,15 @@ _base_ = [
 ]
 
 model = dict(
-    # Short training from scratch: each frame of a pair is the key frame once, and few queries learn
-    # the same object.
+    # Short training from scratch: each frame of a pair is the key frame once, few queries compete,
+    # and the classes, which are learned last, count more.
     both_ways=True,
     detector=dict(
         embed_dims=96,
         ffn_dims=256,
         num_encoder_layers=1,
         num_decoder_layers=2,
-        num_queries=60,
+        num_queries=40,
         dropout=0.0,
         backbone=dict(
             _delete_=True,
@@ -27,15 +27,13 @@ model = dict(
             norm_eval=False,
         ),
         neck=dict(in_channels=[64, 128, 256], num_outs=3),
-        bbox_head=dict(num_classes=3),
-        train_cfg=dict(assigner=dict(candidate_topk=4)),
+        bbox_head=dict(num_classes=3, loss_cls=dict(loss_weight=4.0)),
     ),
     embed_head=dict(
         embed_channels=96,
-        positive_topk=4,
-        negative_topk=20,
-        loss_weight=1.0,
-        aux_loss_weight=1.5,
+        negative_topk=25,
+        loss_weight=0.5,
+        aux_loss_weight=0.75,
     ),
 )
 
