@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pycocotools.mask as mask_util
 import torch
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.structures import InstanceData
@@ -133,7 +134,9 @@ class VideoResult:
             for track in self.tracks
         ]
 
-    def to_track_data_sample(self, frame_metas: list[dict]) -> TrackDataSample:
+    def to_track_data_sample(
+        self, frame_metas: list[dict], dense_masks: bool = False
+    ) -> TrackDataSample:
         """The finished video for users of mmdet's data samples.
 
         Each (identity, class) has an instance id of its own, its score is the track's in every
@@ -141,6 +144,8 @@ class VideoResult:
 
         Args:
             frame_metas (list[dict]): the meta information of each frame's data sample.
+            dense_masks (bool): give masks as a (n, h, w) bool tensor, as mmdet's own metric wants
+                them. All frames of the video are then in memory at once.
 
         Returns:
             TrackDataSample: a frame's ``pred_track_instances`` has instances_id, labels, scores,
@@ -156,9 +161,17 @@ class VideoResult:
                 labels=torch.tensor([tracks[i].label for i in here], dtype=torch.long),
                 scores=torch.tensor([tracks[i].score for i in here]),
                 bboxes=torch.tensor([tracks[i].bboxes[t] for i in here]).reshape(-1, 4),
-                masks=[tracks[i].segmentations[t] for i in here],
+                masks=self._masks([tracks[i].segmentations[t] for i in here], dense_masks),
             )
             frames.append(frame)
         sample = TrackDataSample(metainfo=dict(video_id=self.video_id, video_length=self.length))
         sample.video_data_samples = frames
         return sample
+
+    def _masks(self, rles: list[dict], dense: bool) -> list[dict] | torch.Tensor:
+        if not dense:
+            return rles
+        masks = torch.zeros((len(rles), *self.ori_shape), dtype=torch.bool)
+        for mask, rle in zip(masks, rles, strict=True):
+            mask.copy_(torch.from_numpy(mask_util.decode(rle)))
+        return masks

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from mmdet.evaluation import YouTubeVISMetric
 
 from mmvis_cl.structures import VideoResult, encode_masks
 
@@ -76,3 +77,37 @@ def test_track_data_sample_has_one_instance_id_per_identity_and_class():
     assert second.scores.tolist() == pytest.approx([0.8, 0.3, 0.9])
     assert second.bboxes.shape == (3, 4)
     assert second.masks[0]['size'] == [4, 6]
+
+
+def test_mmdets_own_metric_takes_a_finished_video():
+    """Perfect tracks of two objects score 1 with mmdet's YouTubeVISMetric, a wrong class less."""
+    truth = np.zeros((2, 16, 24), bool)
+    truth[0, :8, :10] = truth[1, 9:, 12:] = True
+    rles = encode_masks(truth)
+    boxes = [[0, 0, 10, 8], [12, 9, 24, 16]]
+    instances = [
+        dict(bbox=box, bbox_label=label, instance_id=10 + label, mask=rle, ignore_flag=0)
+        for label, (box, rle) in enumerate(zip(boxes, rles, strict=True))
+    ]
+    metas = [
+        dict(
+            frame_id=t,
+            video_id=1,
+            img_id=t,
+            ori_shape=(16, 24),
+            ori_video_length=2,
+            instances=instances,
+        )
+        for t in range(2)
+    ]
+    for swapped, expected in ((False, 1.0), (True, 0.0)):
+        result = VideoResult(1, 2, (16, 24))
+        for t in range(2):
+            scores = np.array([[0.9, 0.0], [0.0, 0.8]])[:: -1 if swapped else 1]
+            result.add_frame(t, np.arange(2), scores, rles, np.array(boxes, float))
+        sample = result.to_track_data_sample(metas, dense_masks=True)
+        assert sample[0].pred_track_instances.masks.shape == (2, 16, 24)
+        metric = YouTubeVISMetric()
+        metric.dataset_meta = dict(classes=('a', 'b'))
+        metric.process({}, [sample.to_dict()])
+        assert metric.evaluate(1)['youtube_vis/segm_mAP'] == expected
