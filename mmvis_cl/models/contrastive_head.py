@@ -26,6 +26,7 @@ def contrastive_loss(similarity: Tensor, positive: Tensor, negative: Tensor) -> 
         Tensor: (n,), >= 0; 0 for a row without positives or without negatives.
     """
     valid = positive.any(1) & negative.any(1)
+    similarity = similarity.float()  # autocast gives half
     similarity, positive, negative = similarity[valid], positive[valid], negative[valid]
     attract = (-similarity).masked_fill(~positive, -torch.inf).logsumexp(1)
     repel = similarity.masked_fill(~negative, -torch.inf).logsumexp(1)
@@ -48,11 +49,12 @@ def auxiliary_cosine_loss(
         Tensor: (n,), in [0, 4].
     """
     wanted = negatives_per_positive * positive.sum(1, keepdim=True).clamp(min=1)
+    cosine = cosine.float()
     # the rank of a random number among the negatives' random numbers: a uniform draw
-    lot = torch.rand_like(cosine.float()).masked_fill(~negative, torch.inf)
+    lot = torch.rand_like(cosine).masked_fill(~negative, torch.inf)
     drawn = negative & (lot.argsort(1).argsort(1) < wanted)
     used = positive | drawn
-    error = (cosine - positive.to(cosine.dtype)) ** 2
+    error = (cosine - positive.float()) ** 2
     return (error * used).sum(1) / used.sum(1).clamp(min=1)
 
 

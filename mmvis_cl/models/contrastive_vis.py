@@ -35,7 +35,8 @@ class VideoSession:
 def mask_iou(masks: Tensor) -> Tensor:
     """Pairwise IoU of masks (n, ...) bool: (n, n), with 1e-6 on both sides of the fraction."""
     flat = masks.flatten(1).float()
-    intersection = flat @ flat.T
+    with torch.autocast(masks.device.type, enabled=False):  # half cannot count pixels
+        intersection = flat @ flat.T
     area = flat.sum(1)
     union = area[:, None] + area - intersection
     return (intersection + 1e-6) / (union + 1e-6)

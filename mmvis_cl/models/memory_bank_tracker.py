@@ -169,7 +169,8 @@ class MemoryBankTracker(BaseModule):
     @staticmethod
     def similarity(embeds: Tensor, memory: Tensor) -> Tensor:
         """Softmax over the memory and over the detections, averaged (report, eq. 3): (n, M)."""
-        product = embeds @ memory.T
+        with torch.autocast(embeds.device.type, enabled=False):
+            product = embeds.float() @ memory.float().T
         return (product.softmax(1) + product.softmax(0)) / 2
 
     def match(self, similarity: np.ndarray, num_frames: np.ndarray) -> np.ndarray:

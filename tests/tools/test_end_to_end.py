@@ -66,7 +66,7 @@ def trained(data, tmp_path_factory):
 def test_training_logs_what_it_should(trained):
     work_dir, log = trained
     line = next(line for line in log.splitlines() if 'Iter(train) [3/3]' in line)
-    for item in ('eta', 'loss_cls', 'd1.loss_mask', 'loss_embed', 'memory'):
+    for item in ('eta', 'loss_cls', 'd0.loss_mask', 'loss_embed', 'memory'):
         assert item in line
     assert 'youtube_vis/AP' in log
     assert (work_dir / 'iter_3.pth').exists()
