@@ -80,7 +80,7 @@ def test_num_classes_that_do_not_fit(run, data, checkpoint, tool):
     split = tool.removesuffix('.py')
     assert code == 2
     assert line.startswith('error: model.detector.bbox_head.num_classes is 7')
-    assert f'{split}_dataloader has 5 classes' in line
+    assert f'{split}_dataloader has 3 classes' in line
 
 
 @pytest.mark.parametrize('tool', ['train.py', 'test.py'])

@@ -88,8 +88,8 @@ def plot(
     figure, axes = plt.subplots(
         rows, columns, figsize=(4.2 * columns, 3 * rows), squeeze=False, layout='constrained'
     )
-    for axis, names in zip(axes.flat, panels, strict=True):
-        for name, (colour, marker) in zip(names, STYLES, strict=True):
+    for axis, names in zip(axes.flat, panels, strict=False):
+        for name, (colour, marker) in zip(names, STYLES, strict=False):
             records = [record for record in training + validation if name in record]
             if not records:
                 known = sorted({key for record in training + validation for key in record})
