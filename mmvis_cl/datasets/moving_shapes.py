@@ -26,6 +26,7 @@ PATTERNS = ('gradient', 'stripes', 'dots')  # of the classes, in their order
 SPLITS = ('train', 'valid')
 
 HUE_BINS = 6
+FREQUENCIES = (5.2, 6.6, 8.4)  # coarse, middle and fine texture, in radians per radius
 MIN_VISIBLE_PIXELS = 12
 # Raised whenever the same parameters give other pictures, so that old data is not taken for new.
 GENERATOR_VERSION = 1
@@ -281,9 +282,15 @@ def _sample_objects(
 
 
 def _sample_appearance(rng: np.random.Generator, split: str, label: int) -> _Appearance:
-    # Every hue is seen in training, but for each class a third of them is held out.
-    hue_bins = [h for h in range(HUE_BINS) if ((h + label) % 3 == 0) == (split == 'valid')]
-    hue_bin = hue_bins[rng.integers(len(hue_bins))]
+    # Every hue and every measure of texture is seen in training; a third of their combinations is
+    # held out, the same for all classes, so that colour says nothing about the class.
+    combinations = [
+        (hue_bin, measure)
+        for hue_bin in range(HUE_BINS)
+        for measure in range(len(FREQUENCIES))
+        if ((hue_bin + measure) % 3 == 0) == (split == 'valid')
+    ]
+    hue_bin, measure = combinations[rng.integers(len(combinations))]
     return _Appearance(
         hue_bin=hue_bin,
         hue_in_bin=rng.random(),
@@ -291,13 +298,13 @@ def _sample_appearance(rng: np.random.Generator, split: str, label: int) -> _App
         second_hue=rng.uniform(-0.08, 0.08),
         saturation=rng.uniform(0.7, 0.95),
         value=rng.uniform(0.8, 1.0),
-        frequency=rng.uniform(5, 9),
+        frequency=FREQUENCIES[measure] * rng.uniform(0.93, 1.07),
         angle=rng.uniform(0, math.pi),
     )
 
 
 def _look_alike(rng: np.random.Generator, other: _Appearance) -> _Appearance:
-    """The same pattern in a hue 30 degrees away, within the same bin of hues."""
+    """The same texture in a hue 30 degrees away, within the same bin of hues."""
     return _Appearance(
         hue_bin=other.hue_bin,
         hue_in_bin=(other.hue_in_bin + 0.5) % 1,
@@ -305,7 +312,7 @@ def _look_alike(rng: np.random.Generator, other: _Appearance) -> _Appearance:
         second_hue=other.second_hue,
         saturation=other.saturation,
         value=other.value,
-        frequency=rng.uniform(5, 9),
+        frequency=other.frequency,
         angle=rng.uniform(0, math.pi),
     )
 

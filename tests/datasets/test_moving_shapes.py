@@ -154,19 +154,24 @@ def test_motion_is_moderate(videos):
 
 def test_validation_holds_out_combinations_of_colour_and_texture(monkeypatch):
     from mmvis_cl.datasets import moving_shapes
+    from mmvis_cl.datasets.moving_shapes import FREQUENCIES
 
-    seen = {'train': set(), 'valid': set()}
+    seen, classes = ({'train': set(), 'valid': set()} for _ in range(2))
     for split, combinations in seen.items():
         rng = np.random.default_rng(0)
         for i in range(400):
             thing = moving_shapes._sample_appearance(rng, split, i % 3)
             twin = moving_shapes._look_alike(rng, thing)
-            combinations |= {(thing.hue_bin, thing.pattern), (twin.hue_bin, twin.pattern)}
+            for one in (thing, twin):
+                measure = np.abs(np.log(np.divide(FREQUENCIES, one.frequency))).argmin()
+                combinations.add((one.hue_bin, int(measure)))
+                classes[split].add((one.hue_bin, one.pattern))
             difference = np.abs(thing.colours()[0] - twin.colours()[0]).max()
             assert difference > 20  # look-alikes can be told apart
     assert len(seen['train']) == 12
     assert len(seen['valid']) == 6
     assert not seen['train'] & seen['valid']
+    assert classes['train'] == classes['valid']  # colour does not tell the class
     for axis in range(2):
         assert {pair[axis] for pair in seen['train']} == {pair[axis] for pair in seen['valid']}
 
