@@ -134,7 +134,8 @@ def test_masks_lie_on_the_objects(videos):
         for frame, mask in zip(frames[::5], masks.any(0)[::5], strict=True):
             detail = np.abs(frame.astype(float) - cv2.GaussianBlur(frame, (0, 0), 3)).max(2)
             near = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25))) > 0
-            assert np.percentile(detail[~near], 99) < 10
+            if not near.all():  # objects may fill the frame
+                assert np.percentile(detail[~near], 99) < 10
             assert np.percentile(detail[mask], 99) > 20
 
 
