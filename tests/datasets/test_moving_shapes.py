@@ -136,7 +136,8 @@ def test_masks_lie_on_the_objects(videos):
             near = cv2.dilate(mask.astype(np.uint8), np.ones((25, 25))) > 0
             if not near.all():  # objects may fill the frame
                 assert np.percentile(detail[~near], 99) < 10
-            assert np.percentile(detail[mask], 99) > 20
+            if mask.any():
+                assert np.percentile(detail[mask], 99) > 20
 
 
 def test_motion_is_moderate(videos):
