@@ -60,3 +60,18 @@ val_evaluator = dict(ann_file=data_root + 'valid.json')
 test_evaluator = val_evaluator
 
 model = dict(detector=dict(bbox_head=dict(num_classes=8)))
+
+# half an hour on one CPU core
+max_iters = 1500
+train_cfg = dict(max_iters=max_iters, val_interval=750)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=50,
+        end=max_iters,
+        T_max=max_iters - 50,
+        eta_min_ratio=0.01,
+    ),
+]
