@@ -31,9 +31,9 @@ model = dict(
     ),
     embed_head=dict(
         embed_channels=96,
-        negative_topk=25,
-        loss_weight=0.5,
-        aux_loss_weight=0.75,
+        selector=dict(negative_topk=25),
+        loss_embed=dict(loss_weight=0.5),
+        loss_embed_aux=dict(loss_weight=0.75),
     ),
 )
 

@@ -1,6 +1,7 @@
 """The network, its heads and losses, and the association."""
 
 from .contrastive_head import ContrastiveHead
+from .contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
 from .contrastive_vis import ContrastiveVIS, VideoSession
 from .data_preprocessor import VISDataPreprocessor
 from .deformable_detr import MaskDeformableDETR
@@ -9,17 +10,21 @@ from .focal_loss import SigmoidFocalLoss
 from .memory_bank_tracker import MemoryBank, MemoryBankTracker
 from .ota_assigner import OTAAssigner, OTAMatch
 from .query_head import QueryHead
+from .reference_selector import ReferenceSelector
 
 __all__ = [
+    'AuxiliaryCosineLoss',
     'ContrastiveHead',
     'ContrastiveVIS',
     'DynamicMaskHead',
+    'LogSumExpContrastiveLoss',
     'MaskDeformableDETR',
     'MemoryBank',
     'MemoryBankTracker',
     'OTAAssigner',
     'OTAMatch',
     'QueryHead',
+    'ReferenceSelector',
     'SigmoidFocalLoss',
     'VISDataPreprocessor',
     'VideoSession',

@@ -2,95 +2,14 @@ import pytest
 import torch
 
 from mmvis_cl.models import ContrastiveHead
-from mmvis_cl.models.contrastive_head import auxiliary_cosine_loss, contrastive_loss
 
 from release_fixtures import frame_sample  # isort: skip
-
-
-def masks(*rows):
-    return torch.tensor(rows, dtype=torch.bool)
-
-
-def test_contrastive_loss_is_the_double_sum():
-    torch.manual_seed(0)
-    similarity = torch.randn(2, 6, requires_grad=True)
-    positive = masks([1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0])
-    negative = masks([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
-    loss = contrastive_loss(similarity, positive, negative)
-    for i in range(2):
-        total = 1 + sum(
-            torch.exp(similarity[i, n] - similarity[i, p])
-            for p in positive[i].nonzero()[:, 0]
-            for n in negative[i].nonzero()[:, 0]
-        )
-        torch.testing.assert_close(loss[i], total.log())
-    loss.sum().backward()
-    assert (similarity.grad[positive] < 0).all()  # a gradient step raises these ...
-    assert (similarity.grad[negative] > 0).all()  # ... and lowers these
-    assert (similarity.grad[~positive & ~negative] == 0).all()
-
-
-def test_contrastive_loss_of_large_similarities_is_finite():
-    similarity = torch.tensor([[-500.0, 500.0]], requires_grad=True)
-    loss = contrastive_loss(similarity, masks([1, 0]), masks([0, 1]))
-    loss.sum().backward()
-    assert loss.item() == pytest.approx(1000)
-    assert similarity.grad.isfinite().all()
-
-
-@pytest.mark.parametrize('positive, negative', [([0, 0], [1, 1]), ([1, 1], [0, 0])])
-def test_contrastive_loss_without_positives_or_negatives(positive, negative):
-    similarity = torch.randn(1, 2, requires_grad=True)
-    loss = contrastive_loss(similarity, masks(positive), masks(negative))
-    loss.sum().backward()
-    assert loss.item() == 0
-    assert (similarity.grad == 0).all()
-
-
-@pytest.mark.parametrize(
-    'num_positive, num_negative, drawn', [(1, 50, 10), (3, 50, 30), (3, 7, 7), (0, 50, 10)]
-)
-def test_auxiliary_loss_draws_ten_negatives_per_positive(num_positive, num_negative, drawn):
-    """With cosine 0 at positives and 1 at negatives every term is 1; else the share tells."""
-    torch.manual_seed(0)
-    positive = torch.zeros(1, 60, dtype=torch.bool)
-    negative = positive.clone()
-    positive[0, :num_positive] = True
-    negative[0, 10 : 10 + num_negative] = True
-    cosine = torch.where(negative, 1.0, 1.0)  # positives contribute 0, drawn negatives 1 each
-    loss = auxiliary_cosine_loss(cosine, positive, negative)
-    assert loss.item() == pytest.approx(drawn / (drawn + num_positive))
-
-
-def test_auxiliary_loss_draws_uniformly():
-    torch.manual_seed(0)
-    negative = torch.ones(20000, 20, dtype=torch.bool)
-    cosine = torch.zeros(20000, 20)
-    cosine[:, 3] = 1  # drawn in 10 of 20 cases, then a tenth of the mean
-    loss = auxiliary_cosine_loss(cosine, ~negative, negative)
-    assert loss.mean().item() == pytest.approx(0.05, abs=0.002)
 
 
 @pytest.fixture
 def head():
     torch.manual_seed(0)
     return ContrastiveHead(embed_dims=16, embed_channels=8)
-
-
-def test_between_positive_and_negative_lies_neither(head):
-    """Queries nearly on the object attract, those that only overlap it are left alone."""
-    truth = torch.tensor([[0.5, 0.5, 0.4, 0.4]])
-    # 150 queries: the more to the right, the less they overlap
-    boxes = truth.repeat(150, 1)
-    boxes[:, 0] += torch.linspace(0, 0.45, 150)
-    positive, negative = head.select(torch.zeros(150, 1), boxes, torch.tensor([0]), truth)
-    assert positive.shape == negative.shape == (1, 150)
-    assert not (positive & negative).any()
-    num_positive, num_negative = positive.sum().item(), negative.sum().item()
-    assert 5 <= num_positive <= 10
-    assert num_positive + num_negative < 150
-    assert positive[0, :num_positive].all()
-    assert negative[0, -num_negative:].all()
 
 
 def pair(key_ids, ref_ids):

@@ -58,11 +58,14 @@ model = dict(
     embed_head=dict(
         type='ContrastiveHead',
         embed_channels=256,
-        assigner=dict(type='OTAAssigner'),
-        positive_topk=10,
-        negative_topk=100,
-        loss_weight=2.0,
-        aux_loss_weight=3.0,
+        selector=dict(
+            type='ReferenceSelector',
+            assigner=dict(type='OTAAssigner'),
+            positive_topk=10,
+            negative_topk=100,
+        ),
+        loss_embed=dict(type='LogSumExpContrastiveLoss', loss_weight=2.0),
+        loss_embed_aux=dict(type='AuxiliaryCosineLoss', negatives_per_positive=10, loss_weight=3.0),
     ),
     tracker=dict(
         type='MemoryBankTracker',

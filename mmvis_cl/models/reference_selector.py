@@ -1,0 +1,47 @@
+"""Which queries of the reference frame attract an object's embedding, and which repel it."""
+
+import torch
+from torch import Tensor
+
+from mmvis_cl.registry import TASK_UTILS
+
+
+@TASK_UTILS.register_module()
+class ReferenceSelector:
+    """Positives and negatives by two matchings of different width.
+
+    Args:
+        assigner (dict): an :class:`OTAAssigner`.
+        positive_topk (int): the queries that the assigner gives an object with k from this many
+            IoUs are its positives.
+        negative_topk (int): the queries that it does not give the object with k from this many IoUs
+            are its negatives. Those between the two are neither.
+    """
+
+    def __init__(
+        self, assigner: dict | None = None, positive_topk: int = 10, negative_topk: int = 100
+    ) -> None:
+        self.assigner = TASK_UTILS.build(assigner or dict(type='mmvis_cl.OTAAssigner'))
+        self.positive_topk = positive_topk
+        self.negative_topk = negative_topk
+
+    def select(
+        self, logits: Tensor, boxes: Tensor, labels: Tensor, gt_boxes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Positives and negatives of each object.
+
+        Args:
+            logits (Tensor): (Q, K) of the reference frame.
+            boxes (Tensor): (Q, 4) of the reference frame, cx, cy, w, h over its size.
+            labels (Tensor): (n,) of the objects.
+            gt_boxes (Tensor): (n, 4) of the objects in the reference frame.
+
+        Returns:
+            tuple[Tensor, Tensor]: positives and negatives, each (n, Q) bool.
+        """
+        given = []
+        for topk in (self.positive_topk, self.negative_topk):
+            match = self.assigner.assign(logits[None], boxes[None], labels, gt_boxes, topk)
+            index = torch.arange(len(labels), device=logits.device)
+            given.append(match.objects[0] == index[:, None])
+        return given[0], ~given[1]
