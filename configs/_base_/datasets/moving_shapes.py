@@ -6,8 +6,8 @@ dataset_type = 'VISDataset'
 data_root = 'data/moving_shapes/'
 classes = ('disk', 'triangle', 'star')
 image_prefix = dict(img_path='JPEGImages')
-scales = [(192, 80), (192, 88), (192, 96), (192, 104), (192, 112)]
-test_scale = (192, 96)
+scales = [(224, 80), (224, 88), (224, 96), (224, 104), (224, 112)]
+test_scale = (224, 112)  # the largest that it was trained on
 
 train_pipeline = [
     dict(type='KeyRefFrameSample', frame_range=10),
