@@ -70,6 +70,9 @@ def test_training_logs_what_it_should(trained):
         assert item in line
     assert 'youtube_vis/AP' in log
     assert (work_dir / 'iter_3.pth').exists()
+    (scalars,) = work_dir.glob('*/vis_data/scalars.json')
+    scored = [json.loads(line) for line in scalars.read_text().splitlines() if 'AP50' in line]
+    assert [entry['step'] for entry in scored] == [3]  # where the curve puts the score
 
 
 def test_results_videos_and_scores(trained, data, tmp_path):
