@@ -42,6 +42,8 @@ def set_up() -> None:
         _replace_deformable_attention_op()
     if _refuses_own_checkpoints():
         _load_whole_checkpoints()
+    if Version(sys.modules['mmdet'].__version__) < Version('3.4'):
+        _give_back_np_float()
     if importlib.util.find_spec('mmtrack') is None:
         _add_mmtrack_scope()
 
@@ -109,6 +111,14 @@ def _say_pytorch_form_is_used() -> None:
         logger='current',
         level=logging.WARNING,
     )
+
+
+def _give_back_np_float() -> None:
+    """mmdet 3.3's YouTube-VIS evaluation says ``np.float``, which NumPy 1.24 removed."""
+    import numpy as np
+
+    if 'float' not in vars(np):
+        np.float = float
 
 
 def _refuses_own_checkpoints() -> bool:

@@ -150,7 +150,7 @@ def run(metric, videos, whole=False):
 def test_any_video_model(ann_file, truth, detections, tmp_path, dense, whole):
     prefix = tmp_path / 'new' / 'results'
     metric = METRICS.build(
-        dict(type='VISMetric', ann_file=str(ann_file), outfile_prefix=str(prefix))
+        dict(type='mmvis_cl.VISMetric', ann_file=str(ann_file), outfile_prefix=str(prefix))
     )
     scores = run(metric, frame_samples(truth, detections, dense), whole)
     results = expected_results(detections)

@@ -163,14 +163,14 @@ def test_pairs_without_any_object(build_vis, vis_content, vis_scope, name):
     assert empty >= 20
 
 
-@pytest.mark.parametrize('name, shortest', [('ytvis19', 480), ('moving_shapes', 96)])
+@pytest.mark.parametrize('name, shortest', [('ytvis19', 480), ('moving_shapes', 112)])
 def test_test_pipeline(build_vis, vis_scope, name, shortest):
     dataset = build_vis(
         pipeline=Config.fromfile(CONFIGS / f'{name}.py').test_pipeline, test_mode=True
     )
     sample = dataset[(0, 9)]
     (frame,) = sample['data_samples'].video_data_samples
-    assert tuple(sample['inputs'].shape) == (1, 3, shortest, shortest * 4 // 3)
-    assert frame.img_shape == (shortest, shortest * 4 // 3) and frame.ori_shape == (60, 80)
+    assert tuple(sample['inputs'].shape) == (1, 3, shortest, round(shortest * 4 / 3))
+    assert frame.img_shape == (shortest, round(shortest * 4 / 3)) and frame.ori_shape == (60, 80)
     assert (frame.video_id, frame.frame_id, frame.ori_video_length) == (5, 9, 12)
     assert [instance['instance_id'] for instance in frame.instances] == [11, 12]
