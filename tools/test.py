@@ -4,11 +4,16 @@ import argparse
 import os
 import sys
 
-import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 
-from mmvis_cl.engine.cli import build_runner, check_checkpoint_file, load_config, one_line_errors
+from mmvis_cl.engine.cli import (
+    build_runner,
+    check_checkpoint_file,
+    leave_process_group,
+    load_config,
+    one_line_errors,
+)
 from mmvis_cl.errors import InputError
 
 
@@ -85,8 +90,7 @@ def main() -> None:
                 print(f'results: {args.out}')
             if args.show_dir:
                 print(f'videos: {args.show_dir}')
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -8,7 +8,13 @@ from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
-from mmvis_cl.engine.cli import build_runner, check_checkpoint_file, load_config, one_line_errors
+from mmvis_cl.engine.cli import (
+    build_runner,
+    check_checkpoint_file,
+    leave_process_group,
+    load_config,
+    one_line_errors,
+)
 from mmvis_cl.errors import InputError
 
 
@@ -87,8 +93,7 @@ def main() -> None:
         except InputError:
             save_on_bad_input(runner)
             raise
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -130,3 +130,19 @@ def build_runner(cfg: Config) -> Runner:
             f'{cfg.env_cfg.get("dist_cfg", {}).get("backend", "nccl")}'
         )
     return runner
+
+
+def leave_process_group() -> None:
+    """End a distributed run when all processes are done. Nothing to do in a single process.
+
+    With gloo the process ends here: its model and runner still hold the group, whose threads can
+    abort the process ("terminate called without an active exception") while Python shuts down.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    torch.distributed.barrier()
+    if torch.distributed.get_backend() == 'gloo':
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    torch.distributed.destroy_process_group()
