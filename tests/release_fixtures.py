@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from synth_weights import release_state_dict
 
-from mmvis_cl.models.release_checkpoint import convert
+from mmvis_cl.models.release_checkpoint import from_release
 from mmvis_cl.registry import MODELS
 
 ROOT = Path(__file__).parent
@@ -29,7 +29,7 @@ def build(config: str, fixture: dict) -> torch.nn.Module:
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(Config.fromfile(ROOT / 'configs' / f'{config}.py').model)
     weights = release_state_dict(json.loads(str(fixture['ref_keys_json'])))
-    model.load_state_dict(convert(weights))
+    model.load_state_dict(from_release(weights)[0])
     return model.eval()
 
 

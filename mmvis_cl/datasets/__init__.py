@@ -3,7 +3,7 @@
 from .seeded_sampler import SeededInfiniteSampler
 from .transforms import (
     AlignedResize,
-    DropEmptyInstances,
+    BoxesFromMasks,
     KeyRefFrameSample,
     LoadFrame,
     PackVISInputs,
@@ -12,7 +12,7 @@ from .youtube_vis import VISDataset
 
 __all__ = [
     'AlignedResize',
-    'DropEmptyInstances',
+    'BoxesFromMasks',
     'KeyRefFrameSample',
     'LoadFrame',
     'PackVISInputs',

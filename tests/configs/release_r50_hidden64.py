@@ -9,7 +9,7 @@ model = dict(
         num_decoder_layers=3,
         num_queries=120,
         dropout=0.0,
-        backbone=dict(frozen_stages=-1, init_cfg=None),
+        backbone=dict(init_cfg=None),
         bbox_head=dict(num_classes=5),
         mask_head=dict(feat_channels=2),
     ),

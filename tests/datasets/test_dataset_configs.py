@@ -15,14 +15,14 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 @pytest.mark.parametrize('year', ['2019', '2021'])
 def test_recipe_of_youtube_vis(year):
     cfg = Config.fromfile(CONFIGS / f'ytvis{year[2:]}.py')
-    sampling, alone, together, _ = cfg.train_dataloader.dataset.pipeline
+    sampling, _, maybe, together, _ = cfg.train_dataloader.dataset.pipeline
     assert sampling.frame_range == 10
+    (alone,) = maybe.transforms
     assert not alone.share_random_params and together.share_random_params
-    maybe = alone.transforms[2]
-    (crop,) = maybe.transforms
+    (crop,) = alone.transforms
     assert maybe.prob == 0.5 and tuple(crop.crop_size) == (384, 600)
     scales = [320, 352, 392, 416, 448, 480, 512, 544, 576, 608, 640]
-    assert together.transforms[1].scales == [(768, s) for s in scales]
+    assert together.transforms[0].scales == [(768, s) for s in scales]
     assert min(cfg.test_pipeline[0].transforms[1].scale) == 480
     assert cfg.train_dataloader.batch_size == 4
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -34,6 +34,17 @@ def test_recipe_of_youtube_vis(year):
         assert evaluator.ann_file == cfg.val_dataloader.dataset.data_root + (
             cfg.val_dataloader.dataset.ann_file
         )
+
+
+def test_recipe_of_ovis():
+    cfg = Config.fromfile(CONFIGS / 'ovis.py')
+    resize = cfg.train_dataloader.dataset.pipeline[3].transforms[0]
+    assert resize.scales == [(1333, s) for s in range(480, 801, 32)]
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert min(loader.dataset.pipeline[0].transforms[1].scale) == 720
+        assert loader.dataset.ann_file == 'annotations_valid.json'
+    assert cfg.train_dataloader.batch_size == 2
+    assert cfg.test_evaluator.ann_file == 'data/ovis/annotations_valid.json'
 
 
 def test_loaders(vis_root, vis_scope):

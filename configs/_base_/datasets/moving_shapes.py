@@ -1,7 +1,8 @@
 # Moving shapes, made by tools/dataset_converters/make_moving_shapes.py (160x96 pixels by default).
 # The same tree serves data of your own:
 #   data/moving_shapes/train.json  valid.json  JPEGImages/VIDEO/00000.jpg
-# For another frame size set `scales` and the test scale: (largest long side, short side).
+# For another frame size change the scales, (largest long side, short side), as
+# configs/vis_cl/small_paste.py does.
 dataset_type = 'VISDataset'
 data_root = 'data/moving_shapes/'
 classes = ('disk', 'triangle', 'star')
@@ -11,26 +12,30 @@ test_scale = (224, 112)  # the largest that it was trained on
 
 train_pipeline = [
     dict(type='KeyRefFrameSample', frame_range=10),
-    # Each frame for itself: cropped or not, and where.
     dict(
         type='TransformBroadcaster',
-        share_random_params=False,
         transforms=[
             dict(type='LoadFrame'),
             dict(type='LoadTrackAnnotations', with_mask=True),
+        ],
+    ),
+    # Half of the pairs are cropped, each frame to a size and at a place of its own.
+    dict(
+        type='RandomApply',
+        prob=0.5,
+        transforms=[
             dict(
-                type='RandomApply',
-                prob=0.5,
+                type='TransformBroadcaster',
+                share_random_params=False,
                 transforms=[
                     dict(
                         type='RandomCrop',
                         crop_type='relative_range',
                         crop_size=(0.7, 0.7),
                         allow_negative_crop=True,
-                        recompute_bbox=True,
                     )
                 ],
-            ),
+            )
         ],
     ),
     # Both frames alike.
@@ -38,9 +43,9 @@ train_pipeline = [
         type='TransformBroadcaster',
         share_random_params=True,
         transforms=[
-            dict(type='RandomFlip', prob=0.5),
             dict(type='RandomChoiceResize', resize_type='AlignedResize', scales=scales),
-            dict(type='DropEmptyInstances'),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='BoxesFromMasks'),
         ],
     ),
     dict(type='PackVISInputs'),

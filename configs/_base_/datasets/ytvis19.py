@@ -7,26 +7,30 @@ classes = '2019'
 
 train_pipeline = [
     dict(type='KeyRefFrameSample', frame_range=10),
-    # Each frame for itself: cropped or not, and where.
     dict(
         type='TransformBroadcaster',
-        share_random_params=False,
         transforms=[
             dict(type='LoadFrame'),
             dict(type='LoadTrackAnnotations', with_mask=True),
+        ],
+    ),
+    # Half of the pairs are cropped, each frame to a size and at a place of its own.
+    dict(
+        type='RandomApply',
+        prob=0.5,
+        transforms=[
             dict(
-                type='RandomApply',
-                prob=0.5,
+                type='TransformBroadcaster',
+                share_random_params=False,
                 transforms=[
                     dict(
                         type='RandomCrop',
                         crop_type='absolute_range',
                         crop_size=(384, 600),
                         allow_negative_crop=True,
-                        recompute_bbox=True,
                     )
                 ],
-            ),
+            )
         ],
     ),
     # Both frames alike.
@@ -34,7 +38,6 @@ train_pipeline = [
         type='TransformBroadcaster',
         share_random_params=True,
         transforms=[
-            dict(type='RandomFlip', prob=0.5),
             # Pillow's antialiased bilinear filter for images, see AlignedResize.
             dict(
                 type='RandomChoiceResize',
@@ -53,7 +56,8 @@ train_pipeline = [
                     (768, 640),
                 ],
             ),
-            dict(type='DropEmptyInstances'),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='BoxesFromMasks'),
         ],
     ),
     dict(type='PackVISInputs'),

@@ -2,13 +2,13 @@
 
 from .formatting import PackVISInputs
 from .frame_sampling import KeyRefFrameSample
-from .instances import DropEmptyInstances
+from .instances import BoxesFromMasks
 from .loading import LoadFrame
 from .resize import AlignedResize
 
 __all__ = [
     'AlignedResize',
-    'DropEmptyInstances',
+    'BoxesFromMasks',
     'KeyRefFrameSample',
     'LoadFrame',
     'PackVISInputs',

@@ -1,21 +1,24 @@
 """What happens to objects that a transform has moved out of the frame."""
 
 from mmcv.transforms import BaseTransform
+from mmdet.structures.bbox import autocast_box_type
 
 from mmvis_cl.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class DropEmptyInstances(BaseTransform):
-    """Drops every object of which no mask pixel is left.
+class BoxesFromMasks(BaseTransform):
+    """Gives every object the box of its mask, and drops those of which no pixel is left.
 
-    mmdet's ``RandomCrop`` keeps an object whose box reaches into the crop even if its mask does
-    not, and shrinking a frame can wipe out a tiny mask. Put this after the last such transform.
-    Boxes, labels, masks and ids go together, so that the identities of the others are untouched.
+    A crop may leave a box but nothing of its object, or a corner of an object in a box of its old
+    size, and shrinking can wipe out a tiny mask. Put this after the last transform that moves or
+    resizes. Boxes, labels, masks and ids go together, so that the identities of the others are
+    untouched.
     """
 
-    KEYS = ('gt_bboxes', 'gt_bboxes_labels', 'gt_masks', 'gt_ignore_flags', 'gt_instances_ids')
+    KEYS = ('gt_bboxes_labels', 'gt_masks', 'gt_ignore_flags', 'gt_instances_ids')
 
+    @autocast_box_type()
     def transform(self, results: dict) -> dict:
         """Filters the per-object entries of a frame.
 
@@ -24,10 +27,12 @@ class DropEmptyInstances(BaseTransform):
                 length n.
 
         Returns:
-            The frame with the objects that are still visible.
+            The frame with the objects that are still visible; ``gt_bboxes`` are x1, y1, x2, y2 in
+            pixels, the right and lower edges being those of the last pixel.
         """
         visible = results['gt_masks'].masks.any(axis=(1, 2))
         for key in self.KEYS:
             if key in results:
                 results[key] = results[key][visible]
+        results['gt_bboxes'] = results['gt_masks'].get_bboxes(type(results['gt_bboxes']))
         return results

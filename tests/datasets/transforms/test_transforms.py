@@ -8,7 +8,7 @@ from mmcv.transforms import Compose
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
 
-from mmvis_cl.datasets import AlignedResize, DropEmptyInstances, KeyRefFrameSample, LoadFrame
+from mmvis_cl.datasets import AlignedResize, BoxesFromMasks, KeyRefFrameSample, LoadFrame
 from mmvis_cl.errors import InputError
 
 
@@ -149,10 +149,10 @@ def test_resize_without_objects():
     assert result['gt_masks'].masks.shape == (0, 40, 53)
 
 
-def test_drop_empty_instances():
+def test_boxes_from_masks():
     masks = np.zeros((4, 6, 8), np.uint8)
-    masks[1, 2, 3] = masks[3, 0, 0] = 1
-    result = DropEmptyInstances().transform(
+    masks[1, 2, 3] = masks[3, 0, 0] = masks[3, 4, 7] = 1
+    result = BoxesFromMasks().transform(
         dict(
             gt_bboxes=np.arange(16, dtype=np.float32).reshape(4, 4),
             gt_bboxes_labels=np.array([0, 1, 2, 3]),
@@ -163,7 +163,7 @@ def test_drop_empty_instances():
     )
     assert result['gt_instances_ids'].tolist() == [11, 13]
     assert result['gt_bboxes_labels'].tolist() == [1, 3]
-    assert result['gt_bboxes'][:, 0].tolist() == [4, 12]
+    assert result['gt_bboxes'].tolist() == [[3, 2, 4, 3], [0, 0, 8, 5]]
     assert result['gt_ignore_flags'].tolist() == [True, False]
     assert np.array_equal(result['gt_masks'].masks, masks[[1, 3]])
 
@@ -177,7 +177,7 @@ def test_tiny_objects_vanish_when_a_frame_shrinks(build_vis, vis_scope):
                 dict(type='LoadFrame'),
                 dict(type='LoadTrackAnnotations', with_mask=True),
                 dict(type='AlignedResize', scale=(20, 15)),
-                dict(type='DropEmptyInstances'),
+                dict(type='BoxesFromMasks'),
             ],
         ),
         dict(type='PackVISInputs'),

@@ -1,0 +1,8 @@
+# Swin-L on YouTube-VIS 2021, 40 classes; the release's schedule, from a checkpoint of the stage
+# before (`load_from`).
+_base_ = [
+    '../_base_/models/contrastive_vis_swin-l.py',
+    '../_base_/datasets/ytvis21.py',
+    '../_base_/schedules/ytvis_12k.py',
+    '../_base_/default_runtime.py',
+]
