@@ -34,9 +34,10 @@ def test_config_builds(path):
         assert model.detector.bbox_head.num_classes == len(classes)
 
 
-def test_optimiser_groups_of_the_full_network():
+@pytest.mark.parametrize('name', ['r50_ytvis19', 'swin-l_ovis'])
+def test_optimiser_groups_of_the_full_network(name):
     """AdamW, the backbone at a tenth of the rate, weight decay and gradient norm of the recipe."""
-    cfg = load(ROOT / 'configs' / 'vis_cl' / 'r50_ytvis19.py')
+    cfg = load(ROOT / 'configs' / 'vis_cl' / f'{name}.py')
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(cfg.model)
         constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
@@ -57,6 +58,35 @@ def test_optimiser_groups_of_the_full_network():
             assert rate[id(parameter)] == pytest.approx(expected), name
     assert {g['weight_decay'] for g in wrapper.optimizer.param_groups} == {1e-4}
     assert wrapper.clip_grad_kwargs == dict(max_norm=0.01, norm_type=2)
+
+
+@pytest.mark.parametrize('data', ['ytvis19', 'ytvis21', 'ovis'])
+def test_recipe_and_thresholds_of_the_release(data):
+    for backbone in ('r50', 'r101', 'swin-l'):
+        cfg = load(ROOT / 'configs' / 'vis_cl' / f'{backbone}_{data}.py')
+        ovis = data == 'ovis'
+        assert cfg.model.detector.bbox_head.num_classes == (25 if ovis else 40)
+        assert cfg.model.detector.test_cfg.score_thr == (0.1 if ovis else 0.05)
+        assert cfg.model.test_cfg.mask_nms_thr == (0.3 if ovis else 0.5)
+        assert cfg.model.tracker.new_thr == (0.3 if ovis else 0.2)
+        assert cfg.model.tracker.first_thr == 0.2
+        pairs = cfg.train_dataloader.batch_size * 8
+        assert pairs == cfg.auto_scale_lr.base_batch_size == (16 if ovis else 32)
+        assert cfg.train_cfg.max_iters == 12000
+        warm_up, decay = cfg.param_scheduler
+        assert (warm_up.start_factor, warm_up.end) == (1.0, 10)
+        assert (decay.milestones, decay.gamma) == ([8000], 0.1)
+        network = cfg.model.detector.backbone
+        if backbone == 'swin-l':
+            assert (network.drop_path_rate, network.window_size) == (0.3, 12)
+        else:
+            assert network.depth == int(backbone[1:])
+            assert (
+                f'resnet{network.depth}'
+                in Config.fromfile(
+                    ROOT / 'configs' / 'vis_cl' / f'{backbone}_{data}.py'
+                ).model.detector.backbone.init_cfg.checkpoint
+            )
 
 
 @pytest.fixture

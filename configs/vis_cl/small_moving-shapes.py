@@ -32,7 +32,6 @@ model = dict(
         test_cfg=dict(score_thr=0.2),
     ),
     embed_head=dict(
-        embed_channels=96,
         selector=dict(negative_topk=25),
         loss_embed=dict(loss_weight=0.5),
         loss_embed_aux=dict(loss_weight=0.75),

@@ -18,7 +18,7 @@ class ContrastiveHead(BaseModule):
 
     Args:
         embed_dims (int): channels of the decoder's states.
-        embed_channels (int): channels E of the embedding.
+        embed_channels (int, optional): channels E of the embedding, ``embed_dims`` if not given.
         selector (dict): a :class:`ReferenceSelector`.
         loss_embed (dict): a :class:`LogSumExpContrastiveLoss`.
         loss_embed_aux (dict): an :class:`AuxiliaryCosineLoss`.
@@ -28,14 +28,14 @@ class ContrastiveHead(BaseModule):
     def __init__(
         self,
         embed_dims: int = 256,
-        embed_channels: int = 256,
+        embed_channels: int | None = None,
         selector: dict | None = None,
         loss_embed: dict | None = None,
         loss_embed_aux: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.embed = mlp(embed_dims, embed_dims, embed_channels)
+        self.embed = mlp(embed_dims, embed_dims, embed_channels or embed_dims)
         self.selector = TASK_UTILS.build(selector or dict(type='mmvis_cl.ReferenceSelector'))
         self.loss_embed = MODELS.build(
             loss_embed or dict(type='mmvis_cl.LogSumExpContrastiveLoss', loss_weight=2.0)

@@ -281,11 +281,13 @@ def window_index(bias_table: Tensor, name: str) -> Tensor:
     return down * side + right
 
 
-def read_checkpoint(path: str) -> dict:
+def read_checkpoint(path: str, trusted: bool = False) -> dict:
     """Read a checkpoint without letting it run code.
 
     Args:
         path (str): of the file.
+        trusted (bool): let it make objects of any type, and so run any code, as the checkpoints
+            that mmengine saves in training need for their logs.
 
     Returns:
         dict: its content.
@@ -295,7 +297,7 @@ def read_checkpoint(path: str) -> dict:
             and plain values.
     """
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        content = torch.load(path, map_location='cpu', weights_only=not trusted)
     except FileNotFoundError as error:
         raise InputError(f'{path}: there is no such checkpoint') from error
     except pickle.UnpicklingError as error:
@@ -304,8 +306,9 @@ def read_checkpoint(path: str) -> dict:
         raise InputError(
             f'{path}: '
             + (
-                f'holds an object of type {reason[1]}, and unpickling objects could run code; '
-                'save it again with tensors and plain values only'
+                f'holds an object of type {reason[1]}, and making objects could run code; save it '
+                'again with tensors and plain values only, or, if the file is your own, let it: '
+                '--trust-input'
                 if reason
                 else 'not a PyTorch checkpoint, or a damaged one; copy or download it again'
             )
@@ -322,12 +325,11 @@ def read_checkpoint(path: str) -> dict:
     return content
 
 
-def tensors_of(content: dict, key: str, path: str) -> dict[str, Tensor]:
-    """The state dict of a checkpoint, which may be bare or under a key.
+def tensors_of(content: dict, path: str) -> dict[str, Tensor]:
+    """The state dict of a checkpoint.
 
     Args:
-        content (dict): of the checkpoint.
-        key (str): 'model' for the release's, 'state_dict' for ours.
+        content (dict): the weights under 'model' (the release's) or 'state_dict' (ours), or bare.
         path (str): for the error.
 
     Returns:
@@ -336,17 +338,13 @@ def tensors_of(content: dict, key: str, path: str) -> dict[str, Tensor]:
     Raises:
         InputError: it is empty or holds something else than tensors.
     """
-    weights = content.get(key, content)
-    other = (
-        [name for name, value in weights.items() if not isinstance(value, Tensor)]
-        if isinstance(weights, dict)
-        else [key]
-    )
-    if other or not weights:
-        raise InputError(
-            f"{path}: no state dict, neither under '{key}' nor at the top level"
-            + (f' (not a tensor: {_few(other)})' if other else ' (it is empty)')
-        )
+    weights = content.get('model', content.get('state_dict', content))
+    where = f"{path}: no state dict, neither under 'model' or 'state_dict' nor at the top level"
+    if not isinstance(weights, dict) or not weights:
+        raise InputError(f'{where} ({type(weights).__name__}, empty or of another kind)')
+    other = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
+    if other:
+        raise InputError(f'{where} (not a tensor: {_few(other)})')
     return weights
 
 

@@ -21,5 +21,4 @@ model = dict(
         bbox_head=dict(num_classes=5),
         mask_head=dict(feat_channels=2),
     ),
-    embed_head=dict(embed_channels=64),
 )

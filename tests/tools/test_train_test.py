@@ -90,3 +90,18 @@ def test_a_checkpoint_of_something_else(run, data, checkpoint, tool):
     assert code == 2
     assert line.startswith('error: the checkpoint')
     assert checkpoint in line and 'it has conv.weight' in line
+
+
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+@pytest.mark.parametrize('key', [None, 'model'])
+def test_an_unconverted_checkpoint_of_the_release(run, data, tmp_path, tool, key):
+    weights = {'detr.detr.query_embed.weight': torch.zeros(2, 4)}
+    path = tmp_path / 'release.pth'
+    torch.save({key: weights} if key else weights, path)
+    if tool == 'test.py':
+        code, line = run(tool, CONFIG, str(path), options=data)
+    else:
+        code, line = run(tool, CONFIG, options=[*data, f'load_from={path}'])
+    assert code == 2
+    assert "is one of the authors' release" in line
+    assert f'release_to_mmvis_cl.py {path} OUT.pth' in line

@@ -30,15 +30,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--reverse', action='store_true', help="from ours to the release's names, for its own code"
     )
+    parser.add_argument(
+        '--trust-input',
+        action='store_true',
+        help='let IN run code, which checkpoints saved in training do to restore their logs; only '
+        'for files of your own',
+    )
     return parser.parse_args()
 
 
-def convert(path: str, reverse: bool) -> dict:
+def convert(path: str, reverse: bool, trusted: bool) -> dict:
     """The checkpoint to write.
 
     Args:
         path: Of the checkpoint to read.
         reverse: From ours to the release's.
+        trusted: See `read_checkpoint`.
 
     Returns:
         The state dict under ``state_dict`` (ours) or ``model`` (the release's).
@@ -46,14 +53,12 @@ def convert(path: str, reverse: bool) -> dict:
     Raises:
         InputError: See `read_checkpoint`, `tensors_of`, `from_release` and `to_release`.
     """
-    content = read_checkpoint(path)
-    weights = tensors_of(content, 'state_dict' if reverse else 'model', path)
-    if is_release(weights) == reverse:
-        kind, advice = (
-            ("the release's", 'leave out --reverse') if reverse else ('ours', 'add --reverse')
-        )
-        if reverse or any(name.startswith('detector.') for name in weights):
-            raise InputError(f'{path}: its names are {kind} already; {advice}')
+    content = read_checkpoint(path, trusted)
+    weights = tensors_of(content, path)
+    if reverse and is_release(weights):
+        raise InputError(f"{path}: has the release's names already; leave out --reverse")
+    if not reverse and 'detector.level_embed' in weights:
+        raise InputError(f"{path}: has our names already; add --reverse for the release's")
     try:
         if reverse:
             return dict(model=to_release(weights, (content.get('meta') or {}).get(REST_KEY)))
@@ -71,7 +76,7 @@ def main() -> None:
             raise InputError(f'{args.output}: there is no folder {folder}; make it first')
         if os.path.realpath(args.input) == os.path.realpath(args.output):
             raise InputError(f'{args.output}: IN and OUT are the same file; give another name')
-        checkpoint = convert(args.input, args.reverse)
+        checkpoint = convert(args.input, args.reverse, args.trust_input)
         # under another name until it is whole
         torch.save(checkpoint, args.output + '.part')
         os.replace(args.output + '.part', args.output)

@@ -5,6 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.models.release_checkpoint import is_release
 from mmvis_cl.registry import HOOKS
 
 
@@ -50,6 +51,14 @@ class CheckFitHook(Hook):
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the checkpoint's weights with the model's."""
         weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+        # The path is known to the runner only; `load_checkpoint()` called by hand may have another.
+        name = f'the checkpoint (load_from={runner._load_from})'
+        if is_release(weights.get('model', weights)):
+            raise InputError(
+                f"{name} is one of the authors' release: convert it with python "
+                f'tools/model_converters/release_to_mmvis_cl.py {runner._load_from} OUT.pth, and '
+                'give OUT.pth'
+            )
         found = {
             key.removeprefix('module.'): tuple(value.shape)
             for key, value in weights.items()
@@ -64,8 +73,6 @@ class CheckFitHook(Hook):
         if not (missing or unexpected or other_shape):
             return
 
-        # The path is known to the runner only; `load_checkpoint()` called by hand may have another.
-        name = f'the checkpoint (load_from={runner._load_from})'
         if len(missing) + len(other_shape) == len(wanted):
             raise InputError(
                 f'{name} has none of the {len(wanted)} weights of the model '
