@@ -1,5 +1,6 @@
 """The network, its heads and losses, and the association."""
 
+from .box_iou_tracker import BoxIoUTracker
 from .contrastive_head import ContrastiveHead
 from .contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
 from .contrastive_vis import ContrastiveVIS, VideoSession
@@ -14,6 +15,7 @@ from .reference_selector import ReferenceSelector
 
 __all__ = [
     'AuxiliaryCosineLoss',
+    'BoxIoUTracker',
     'ContrastiveHead',
     'ContrastiveVIS',
     'DynamicMaskHead',

@@ -124,7 +124,7 @@ class MemoryBankTracker(BaseModule):
             embeds (Tensor): (n, E), detections in order of score, best first.
             scores (Tensor): (n,).
             labels (Tensor): (n,) long.
-            boxes (Tensor): (n, 4), any format.
+            boxes (Tensor): (n, 4), any format; the bank keeps them as they are.
             mask_iou (Tensor): (n, n) overlap of the detections' masks.
 
         Returns:
@@ -139,7 +139,7 @@ class MemoryBankTracker(BaseModule):
         if len(bank):
             new_thr = self.new_thr
             matched = self.match(
-                self.similarity(embeds, self.matching_embeds(bank)).cpu().numpy(),
+                self.affinity(bank, embeds, boxes).cpu().numpy(),
                 bank.num_frames.cpu().numpy(),
             )
             ids = np.where(matched >= 0, bank.ids.cpu().numpy()[matched], DROPPED)
@@ -151,6 +151,16 @@ class MemoryBankTracker(BaseModule):
 
         ids = torch.from_numpy(ids)
         return ids, self.remember(bank, frame, ids.to(embeds.device), embeds, scores, labels, boxes)
+
+    def affinity(self, bank: MemoryBank, embeds: Tensor, boxes: Tensor) -> Tensor:
+        """How well each detection fits each identity: (n, M), 0 to 1. Here by embeddings alone.
+
+        Args:
+            bank (MemoryBank): M identities.
+            embeds (Tensor): (n, E) of the detections.
+            boxes (Tensor): (n, 4) of the detections.
+        """
+        return self.similarity(embeds, self.matching_embeds(bank))
 
     def matching_embeds(self, bank: MemoryBank) -> Tensor:
         """Weighted mean of each identity's stored embeddings, (M, E).
