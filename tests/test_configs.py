@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
+from mmvis_cl.datasets.class_lists import class_list
 from mmvis_cl.datasets.moving_shapes import make_moving_shapes
 from mmvis_cl.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
@@ -19,7 +20,8 @@ CONFIGS = sorted((ROOT / 'configs' / 'vis_cl').glob('*.py'))
 
 def load(path):
     cfg = Config.fromfile(path)
-    cfg.model.detector.backbone.init_cfg = None  # nothing is downloaded in a test
+    network = cfg.model.get('detector', cfg.model)  # of stage 1 it is the model itself
+    network.backbone.init_cfg = None  # nothing is downloaded in a test
     return cfg
 
 
@@ -29,9 +31,17 @@ def test_config_builds(path):
     assert cfg.default_scope == 'mmvis_cl'
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(cfg.model)
-    classes = cfg.train_dataloader.dataset.classes
-    if classes is not None and not isinstance(classes, str):
-        assert model.detector.bbox_head.num_classes == len(classes)
+    head = getattr(model, 'detector', model).bbox_head
+    dataset = cfg.train_dataloader.dataset
+    for part in dataset.get('datasets', [dataset]):
+        # without a word on them the 80 classes of COCO
+        classes = part.get('classes', 'coco') if part.type == 'COCOImages' else part.classes
+        if classes == 'coco':
+            assert head.num_classes == 80
+        elif isinstance(classes, str):
+            assert head.num_classes == len(class_list(classes))
+        elif classes is not None:
+            assert head.num_classes == len(classes)
 
 
 @pytest.mark.parametrize('name', ['r50_ytvis19', 'swin-l_ovis'])
@@ -87,6 +97,57 @@ def test_recipe_and_thresholds_of_the_release(data):
                     ROOT / 'configs' / 'vis_cl' / f'{backbone}_{data}.py'
                 ).model.detector.backbone.init_cfg.checkpoint
             )
+
+
+@pytest.mark.parametrize('backbone', ['r50', 'r101', 'swin-l', 'convnext-l'])
+def test_recipe_of_coco(backbone):
+    """Stage 1 for 50 epochs, stage 2 as the release; the one starts from the other."""
+    large = backbone.endswith('-l')
+    batch = 16 if large else 32
+    one, two = (
+        Config.fromfile(ROOT / 'configs' / 'vis_cl' / f'{backbone}_coco{stage}.py')
+        for stage in ('', '-pseudo')
+    )
+    for cfg in (one, two):
+        assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == batch
+        assert cfg.optim_wrapper.optimizer.lr == 2e-4
+        assert cfg.param_scheduler[1].end == cfg.train_cfg.max_iters
+    epoch = 117266 / batch  # images of train2017 with an object
+    assert one.train_cfg.max_iters / epoch == pytest.approx(50, abs=0.3)
+    assert one.param_scheduler[1].milestones[0] / epoch == pytest.approx(40, abs=0.3)
+    assert two.train_cfg.max_iters == (148000 if large else 59200)
+    assert two.param_scheduler[1].milestones == ([59200, 118400] if large else [22200, 44400])
+
+    network = two.model.detector.to_dict()
+    last = f'work_dirs/{backbone}_coco/iter_{one.train_cfg.max_iters}.pth'
+    assert network.pop('init_cfg') == dict(type='Pretrained', checkpoint=last)
+    alone = one.model.to_dict()
+    assert alone['test_cfg'].pop('nms_iou_thr') == 0.7
+    assert network['test_cfg'].pop('nms_iou_thr') == 0.9
+    preprocessor = dict(two.model.data_preprocessor, type='DetDataPreprocessor')
+    assert alone == dict(network, data_preprocessor=preprocessor)
+
+
+@pytest.mark.parametrize('backbone', ['r50', 'swin-l', 'convnext-l'])
+def test_recipe_of_the_report_for_2022(backbone):
+    cfg = load(ROOT / 'configs' / 'vis_cl' / f'{backbone}_ytvis22.py')
+    assert cfg.model.detector.bbox_head.num_classes == 40
+    loop = cfg.train_cfg
+    assert (loop.type, loop.max_iters, loop.total_batch_size) == (
+        'AccumulatingTrainLoop',
+        12000,
+        32,
+    )
+    # Batches of 4 pairs make 32 on 1, 2, 4 and 8 GPUs.
+    assert cfg.train_dataloader.batch_size == 4 and not cfg.auto_scale_lr.enable
+    assert cfg.optim_wrapper.optimizer.lr == 2e-4 and cfg.optim_wrapper.clip_grad.max_norm == 0.01
+    _, decay = cfg.param_scheduler
+    assert (decay.milestones, decay.gamma, decay.end) == ([6000], 0.1, 12000)
+    assert cfg.load_from == (
+        f'work_dirs/{backbone}_coco-pseudo/iter_{59200 if backbone == "r50" else 148000}.pth'
+    )
+    before = load(ROOT / 'configs' / 'vis_cl' / f'{backbone}_coco-pseudo.py')
+    assert before.train_cfg.max_iters == (59200 if backbone == 'r50' else 148000)
 
 
 @pytest.fixture

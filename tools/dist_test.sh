@@ -13,10 +13,14 @@ fi
 config=$1 checkpoint=$2 gpus=$3
 shift 3
 
-"${PYTHON:-python}" -m torch.distributed.run \
-  --nnodes="${NNODES:-1}" \
-  --node_rank="${NODE_RANK:-0}" \
-  --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-  --master_port="${PORT:-29500}" \
+if [ "${NNODES:-1}" -eq 1 ] && [ -z "${PORT:-}" ]; then
+  rendezvous=(--standalone) # on a free port
+else
+  rendezvous=(
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}"
+  )
+fi
+"${PYTHON:-python}" -m torch.distributed.run "${rendezvous[@]}" \
   --nproc_per_node="$gpus" \
   "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -14,6 +14,7 @@ from mmvis_cl.engine.cli import (
     load_config,
     one_line_errors,
 )
+from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
 
 
@@ -30,6 +31,11 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='write the results and the submission zip without scoring them (to --out, or '
         'results.json in the work dir)',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="track each video at every size of the config's tta.scales and merge the tracks",
     )
     parser.add_argument('--show-dir', metavar='DIR', help='write an .mp4 of each video here')
     parser.add_argument(
@@ -74,6 +80,8 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
         check_checkpoint_file(args.checkpoint)
         cfg.load_from, cfg.resume = args.checkpoint, False
+        if args.tta:
+            use_multi_scale(cfg)
         if args.out or args.format_only:
             set_outputs(cfg, args.out, args.format_only)
         # The progress bar takes the place of the logger's lines.

@@ -8,6 +8,7 @@ train_pipeline = _base_.train_pipeline
 train_pipeline[3].transforms[0].scales = [(288, 112), (288, 128), (288, 144), (288, 160)]
 test_pipeline = _base_.test_pipeline
 test_pipeline[0].transforms[1].scale = (288, 144)
+tta = dict(scales=[(288, 128), (288, 144), (288, 160)])
 
 # classes=None: those of the file
 train_dataloader = dict(dataset=dict(data_root=data_root, classes=None, pipeline=train_pipeline))

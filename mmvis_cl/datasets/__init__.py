@@ -1,5 +1,7 @@
 """Video data sets and their transforms."""
 
+from .coco_images import COCOImages
+from .ratio_sampler import RatioSampler
 from .seeded_sampler import SeededInfiniteSampler
 from .transforms import (
     AlignedResize,
@@ -7,15 +9,19 @@ from .transforms import (
     KeyRefFrameSample,
     LoadFrame,
     PackVISInputs,
+    PseudoPair,
 )
 from .youtube_vis import VISDataset
 
 __all__ = [
     'AlignedResize',
     'BoxesFromMasks',
+    'COCOImages',
     'KeyRefFrameSample',
     'LoadFrame',
     'PackVISInputs',
+    'PseudoPair',
+    'RatioSampler',
     'SeededInfiniteSampler',
     'VISDataset',
 ]

@@ -2,10 +2,11 @@
 
 import os.path as osp
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import mmengine
-from mmdet.datasets import BaseVideoDataset, YouTubeVISDataset
+from mmdet.datasets import BaseVideoDataset
 from mmengine import fileio
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
@@ -13,11 +14,9 @@ from pycocotools import mask as mask_utils
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import DATASETS
 
+from .class_lists import as_spelled_in_file, class_list
+from .rle_counts import pixels_covered
 from .seeded_sampler import seed_sample
-
-
-class _ClassLists(YouTubeVISDataset):
-    """mmdet's class lists. It stores them on the class, so this one is kept apart."""
 
 
 @DATASETS.register_module()
@@ -36,9 +35,10 @@ class VISDataset(BaseVideoDataset):
     Args:
         ann_file: Annotation file, relative to ``data_root`` unless absolute. The official test
             files, which have no annotations, are read in test mode only.
-        classes: '2019', '2021' or '2022' for the lists of YouTube-VIS (2022's is 2021's), a
-            sequence of names, or None for the categories of the file in the order of their ids.
-            ``metainfo=dict(classes=...)`` does the same.
+        classes: '2019', '2021' or '2022' for the lists of YouTube-VIS (2022's is 2021's), 'ovis'
+            for OVIS's, a sequence of names, or None for the categories of the file in the order of
+            their ids. ``metainfo=dict(classes=...)`` does the same. Of the official names the
+            file's spelling is taken ('Vehical' and 'Vehicle' are one class).
         metainfo: Further information on the data set.
         **kwargs: Arguments of mmdet's ``BaseVideoDataset``: ``data_root``, ``data_prefix``
             (``dict(img_path=...)``, the folder that the file's image paths start from),
@@ -56,14 +56,9 @@ class VISDataset(BaseVideoDataset):
         metainfo: dict | None = None,
         **kwargs,
     ) -> None:
+        self._official_classes = isinstance(classes, str)
         if isinstance(classes, str):
-            if classes not in ('2019', '2021', '2022'):
-                raise InputError(
-                    f"VISDataset: classes='{classes}' is not known; give '2019', '2021', '2022', a "
-                    'sequence of class names, or None for those of the annotation file'
-                )
-            _ClassLists.set_dataset_classes('2021' if classes == '2022' else classes)
-            classes = _ClassLists.METAINFO['classes']
+            classes = class_list(classes)
         if classes is not None:
             metainfo = {**(metainfo or {}), 'classes': tuple(classes)}
         super().__init__(ann_file=ann_file, metainfo=metainfo, **kwargs)
@@ -82,10 +77,14 @@ class VISDataset(BaseVideoDataset):
         """
         content = self._read_ann_file()
         self._match_categories(content)
-        videos = self._parse_videos(content['videos'])
+        videos = {}
+        for index, raw in enumerate(content['videos']):
+            with self._one_problem(f'{self.ann_file}: entry {index} of videos'):
+                self._add_video(raw, videos)
         seen = set()
-        for annotation in content.get('annotations') or []:
-            self._add_track(annotation, videos, seen)
+        for index, annotation in enumerate(content.get('annotations') or []):
+            with self._one_problem(f'{self.ann_file}: entry {index} of annotations'):
+                self._add_track(annotation, videos, seen)
         return list(videos.values())
 
     def filter_data(self) -> list[dict]:
@@ -137,6 +136,10 @@ class VISDataset(BaseVideoDataset):
         seed_sample(idx)
         return super().prepare_data(idx)
 
+    def _one_problem(self, where: str) -> AbstractContextManager:
+        """Around what is checked on its own: a subclass can collect the errors and go on."""
+        return nullcontext()
+
     def _read_ann_file(self) -> dict:
         try:
             content = mmengine.load(
@@ -169,6 +172,8 @@ class VISDataset(BaseVideoDataset):
         names = [category['name'] for category in categories]
         if self._metainfo.get('classes') is None:
             self._metainfo['classes'] = tuple(names)
+        if self._official_classes:
+            self._metainfo['classes'] = as_spelled_in_file(self._metainfo['classes'], names)
         classes = list(self._metainfo['classes'])
         absent = [name for name in classes if name not in names]
         if absent and (content.get('annotations') or not self.test_mode):
@@ -195,41 +200,38 @@ class VISDataset(BaseVideoDataset):
         }
         self.cat_ids = list(self.cat2label)
 
-    def _parse_videos(self, raw_videos: list[dict]) -> dict[int, dict]:
-        videos = {}
-        img_id = 0
-        for raw in raw_videos:
-            _require(raw, ('id', 'width', 'height', 'file_names'), f'{self.ann_file}: a video')
-            video_id, file_names = raw['id'], raw['file_names']
-            where = f'{self.ann_file}: video {video_id}'
-            if not file_names:
-                raise InputError(
-                    f"{where}: has no frames ('file_names' is empty); remove it or list its images"
-                )
-            if raw.get('length', len(file_names)) != len(file_names):
-                raise InputError(
-                    f"{where}: 'length' is {raw['length']} but 'file_names' lists "
-                    f'{len(file_names)} images; make them agree'
-                )
-            if video_id in videos:
-                raise InputError(f'{where}: this id is given to two videos; make ids unique')
-            images = []
-            for frame_id, file_name in enumerate(file_names):
-                images.append(
-                    dict(
-                        img_id=img_id,
-                        img_path=osp.join(self.data_prefix.get('img_path') or '', file_name),
-                        file_name=file_name,
-                        height=raw['height'],
-                        width=raw['width'],
-                        frame_id=frame_id,
-                        video_id=video_id,
-                        instances=[],
-                    )
-                )
-                img_id += 1
-            videos[video_id] = dict(video_id=video_id, video_length=len(images), images=images)
-        return videos
+    def _add_video(self, raw: dict, videos: dict[int, dict]) -> None:
+        """Checks one video and lists its frames."""
+        _require(raw, ('id', 'width', 'height', 'file_names'), f'{self.ann_file}: a video')
+        video_id, file_names = raw['id'], raw['file_names']
+        where = f'{self.ann_file}: video {video_id}'
+        if not file_names:
+            raise InputError(
+                f"{where}: has no frames ('file_names' is empty); remove it or list its images"
+            )
+        if raw.get('length', len(file_names)) != len(file_names):
+            raise InputError(
+                f"{where}: 'length' is {raw['length']} but 'file_names' lists "
+                f'{len(file_names)} images; make them agree'
+            )
+        if video_id in videos:
+            raise InputError(f'{where}: this id is given to two videos; make ids unique')
+        last = next(reversed(videos.values()), None)
+        first_id = 0 if last is None else last['images'][-1]['img_id'] + 1
+        images = [
+            dict(
+                img_id=first_id + frame_id,
+                img_path=osp.join(self.data_prefix.get('img_path') or '', file_name),
+                file_name=file_name,
+                height=raw['height'],
+                width=raw['width'],
+                frame_id=frame_id,
+                video_id=video_id,
+                instances=[],
+            )
+            for frame_id, file_name in enumerate(file_names)
+        ]
+        videos[video_id] = dict(video_id=video_id, video_length=len(images), images=images)
 
     def _add_track(self, annotation: dict, videos: dict[int, dict], seen: set) -> None:
         """Checks one annotation and spreads it over the frames of its video."""
@@ -270,23 +272,26 @@ class VISDataset(BaseVideoDataset):
             if not segmentation:
                 continue
             frame = f'{where}, frame {image["frame_id"]}'
-            mask = _to_rle(segmentation, image['height'], image['width'], frame)
-            if skipped:
-                continue
-            if bbox is None:
-                bbox = mask_utils.toBbox(mask).tolist()
-            elif len(bbox) != 4:
-                raise InputError(f'{frame}: the box {bbox} is not [x, y, width, height]; mend it')
-            x, y, width, height = bbox
-            image['instances'].append(
-                dict(
-                    bbox=[x, y, x + width, y + height],
-                    bbox_label=label,
-                    ignore_flag=int(crowd),
-                    mask=mask,
-                    instance_id=ann_id,
+            with self._one_problem(frame):
+                mask = _to_rle(segmentation, image['height'], image['width'], frame)
+                if bbox is None:
+                    bbox = mask_utils.toBbox(mask).tolist()
+                elif len(bbox) != 4:
+                    raise InputError(
+                        f'{frame}: the box {bbox} is not [x, y, width, height]; mend it'
+                    )
+                if skipped:
+                    continue
+                x, y, width, height = bbox
+                image['instances'].append(
+                    dict(
+                        bbox=[x, y, x + width, y + height],
+                        bbox_label=label,
+                        ignore_flag=int(crowd),
+                        mask=mask,
+                        instance_id=ann_id,
+                    )
                 )
-            )
 
 
 def _require(entry: dict, keys: Sequence[str], where: str) -> None:
@@ -315,14 +320,26 @@ def _to_rle(segmentation: dict | list, height: int, width: int, where: str) -> d
                 f'{where}: the RLE is of size {segmentation["size"]}, the video is '
                 f'[{height}, {width}] (height, width); encode the mask at the size of the video'
             )
-        rle = segmentation
-        if isinstance(rle['counts'], list):
-            if sum(rle['counts']) != height * width:
-                raise InputError(
-                    f'{where}: the RLE covers {sum(rle["counts"])} pixels, the video has '
-                    f'{height * width}; encode the mask at the size of the video'
-                )
-            rle = mask_utils.frPyObjects(rle, height, width)
+        counts = segmentation['counts']
+        try:
+            covered = (
+                sum(counts)
+                if isinstance(counts, list)
+                else pixels_covered(counts.decode() if isinstance(counts, bytes) else counts)
+            )
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(
+                f'{where}: the RLE is broken ({error}); encode the mask anew or copy the file again'
+            ) from error
+        if covered != height * width:
+            raise InputError(
+                f'{where}: the RLE covers {covered} pixels, the video has {height * width}; encode '
+                'the mask at the size of the video'
+            )
+        if isinstance(counts, list):
+            rle = mask_utils.frPyObjects(segmentation, height, width)
+        else:
+            rle = segmentation
     counts = rle['counts']
     return dict(
         size=[height, width],

@@ -1,5 +1,6 @@
 """What runs around the model: hooks of the runner and the helpers of the command line tools."""
 
+from .accumulating_loop import AccumulatingTrainLoop
 from .hooks import (
     CheckFitHook,
     IterationSeedHook,
@@ -9,6 +10,7 @@ from .hooks import (
 )
 
 __all__ = [
+    'AccumulatingTrainLoop',
     'CheckFitHook',
     'IterationSeedHook',
     'PeakMemoryHook',

@@ -1,5 +1,8 @@
 """Scores of tracks, offline and as an mmengine metric."""
 
+from .long_videos import long_video_ids
+from .merge_results import tracks_by_video
+from .merge_tracks import merge_tracks, spatio_temporal_iou
 from .shuffle_identities import shuffle_identities
 from .track_ap import evaluate_tracks, format_scores, load_annotations, load_results
 from .vis_metric import VISMetric
@@ -10,5 +13,9 @@ __all__ = [
     'format_scores',
     'load_annotations',
     'load_results',
+    'long_video_ids',
+    'merge_tracks',
     'shuffle_identities',
+    'spatio_temporal_iou',
+    'tracks_by_video',
 ]

@@ -20,6 +20,8 @@ from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError
 
+from .long_videos import LongVideos, long_video_ids
+
 METRICS = (
     'AP',
     'AP50',
@@ -34,12 +36,16 @@ METRICS = (
     'AR_m',
     'AR_l',
 )
+# Behind the name of a figure: of the short and the long videos alone, and the mean of the two.
+SUBSETS = ('short', 'long', 'mean')
+_ENDS = {'all': '', **{subset: f'_{subset}' for subset in SUBSETS}}
 
 
 def evaluate_tracks(
     results: list[dict] | str | os.PathLike,
     annotations: dict | str | os.PathLike,
     details: bool = False,
+    long_videos: LongVideos | None = None,
 ) -> dict:
     """Score tracks by the official YouTube-VIS evaluation.
 
@@ -51,12 +57,17 @@ def evaluate_tracks(
         annotations: Content or path of an annotation file in the format of YouTube-VIS.
         details: Add ``per_class`` (for each class name AP, AP50, AP75, AR1, AR10, and the
             number of annotated ``tracks`` and of ``results``), ``num_videos``, ``num_tracks`` and
-            ``num_results``.
+            ``num_results``; with ``long_videos`` also ``num_videos_short``, ``num_tracks_short``
+            and so on.
+        long_videos: Which videos are long, see :func:`long_video_ids`. Short and long ones are
+            then scored apart as well, as YouTube-VIS 2022 does.
 
     Returns:
         The figures named in ``METRICS``, 0 to 1, or -1 where nothing is annotated (for instance
         AP_l without a large object). Sizes are by the mean area of a track: small up to 128^2,
-        large from 256^2 pixels.
+        large from 256^2 pixels. With ``long_videos`` also ``AP_short``, ``AP_long`` and
+        ``AP_mean``, the mean of the two, which is the score of 2022, and likewise for each of
+        ``METRICS``. A mean is -1 if one of its two is.
 
     Raises:
         InputError: If a file can't be read or does not hold what it should, or if results and
@@ -80,23 +91,24 @@ def evaluate_tracks(
     for track, annotation in zip(annotated, annotations['annotations'], strict=True):
         track['areas'] = annotation.get('areas', track['areas'])
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = YTVISeval(
-            *(
-                YTVIS(
-                    dict(
-                        videos=annotations['videos'],
-                        categories=annotations['categories'],
-                        annotations=tracks,
-                    )
-                )
-                for tracks in (annotated, predicted)
+    evaluation = _evaluation(list(videos.values()), annotations['categories'], annotated, predicted)
+    scores = _figures(evaluation)
+    parts = {}
+    if long_videos is not None:
+        long_ids = long_video_ids(annotations, long_videos)
+        parts = dict(short=set(videos) - long_ids, long=long_ids)
+    for part, video_ids in parts.items():
+        figures = _figures(
+            _evaluation(
+                [videos[video_id] for video_id in videos if video_id in video_ids],
+                annotations['categories'],
+                *_tracks_of(video_ids, annotated, predicted),
             )
         )
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    scores = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
+        scores.update({f'{name}_{part}': value for name, value in figures.items()})
+    for name in METRICS if parts else ():
+        both = scores[f'{name}_short'], scores[f'{name}_long']
+        scores[f'{name}_mean'] = -1.0 if min(both) < 0 else sum(both) / 2
     if details:
         scores['per_class'] = {
             categories[category_id]: _class_scores(evaluation.eval, index)
@@ -104,6 +116,11 @@ def evaluate_tracks(
             for index, category_id in enumerate(evaluation.params.catIds)
         }
         scores.update(num_videos=len(videos), num_tracks=len(annotated), num_results=len(predicted))
+        for part, video_ids in parts.items():
+            tracks, results = _tracks_of(video_ids, annotated, predicted)
+            scores[f'num_videos_{part}'] = len(video_ids)
+            scores[f'num_tracks_{part}'] = len(tracks)
+            scores[f'num_results_{part}'] = len(results)
     return scores
 
 
@@ -160,13 +177,28 @@ def load_annotations(path: str | os.PathLike, need_tracks: bool = True) -> dict:
 
 
 def format_scores(scores: dict) -> str:
-    """The figures of ``METRICS`` as a table of two lines; '-' where nothing is annotated."""
-    cells = [
-        (name, '-' if scores[name] < 0 else f'{scores[name]:.3f}')
-        for name in METRICS
-        if name in scores
-    ]
-    return '\n'.join(' '.join(f'{cell[row]:>6}' for cell in cells) for row in range(2))
+    """The figures of ``METRICS`` as a table; '-' where nothing is annotated.
+
+    Args:
+        scores: From :func:`evaluate_tracks`, or some of them.
+
+    Returns:
+        A line of names and one of figures; with short and long videos a named line for all videos,
+        the short, the long, and the mean of the latter two.
+    """
+    rows = {label: [scores.get(f'{name}{end}') for name in METRICS] for label, end in _ENDS.items()}
+    shown = {label: row for label, row in rows.items() if any(cell is not None for cell in row)}
+    columns = [i for i in range(len(METRICS)) if any(row[i] is not None for row in shown.values())]
+    lines = [('', [METRICS[i] for i in columns])]
+    for label, row in shown.items():
+        values = [row[i] for i in columns]
+        cells = ['' if v is None else '-' if v < 0 else f'{v:.3f}' for v in values]
+        lines.append((label, cells))
+    width = 5 if len(shown) > 1 else 0
+    return '\n'.join(
+        label.ljust(width)[:width] + ' '.join(f'{cell:>6}' for cell in cells)
+        for label, cells in lines
+    )
 
 
 def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
@@ -176,6 +208,30 @@ def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
     if isinstance(segmentation['counts'], list):
         return mask_utils.frPyObjects(segmentation, height, width)
     return segmentation
+
+
+def _evaluation(
+    videos: list[dict], categories: list[dict], annotated: list[dict], predicted: list[dict]
+) -> YTVISeval:
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = YTVISeval(
+            *(
+                YTVIS(dict(videos=videos, categories=categories, annotations=tracks))
+                for tracks in (annotated, predicted)
+            )
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+def _figures(evaluation: YTVISeval) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
+
+
+def _tracks_of(video_ids: set[int], *groups: list[dict]) -> tuple[list[dict], ...]:
+    return tuple([track for track in tracks if track['video_id'] in video_ids] for tracks in groups)
 
 
 def _content(source: object, load: Callable, name: str) -> tuple:

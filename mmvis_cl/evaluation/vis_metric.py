@@ -17,8 +17,9 @@ from pycocotools import mask as mask_utils
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import METRICS
 
+from .long_videos import LongVideos, long_video_ids
 from .track_ap import METRICS as SCORE_NAMES
-from .track_ap import as_rle, evaluate_tracks, format_scores, load_annotations
+from .track_ap import SUBSETS, as_rle, evaluate_tracks, format_scores, load_annotations
 
 
 @METRICS.register_module()
@@ -39,7 +40,12 @@ class VISMetric(BaseVideoMetric):
         outfile_prefix: Results are written to ``{outfile_prefix}.json``; with ``format_only``
             also to ``{outfile_prefix}.zip``, for which it is required.
         metric_items: Names of the scores to return, out of AP, AP50, AP75, AP_s, AP_m, AP_l, AR1,
-            AR10, AR100, AR_s, AR_m, AR_l. All by default. -1 stands for nothing annotated.
+            AR10, AR100, AR_s, AR_m, AR_l; with ``long_videos`` also each of them followed by
+            _short, _long or _mean. All by default. -1 stands for nothing annotated.
+        long_videos: Which videos are long: a number of frames (so many or more), a list of ids, a
+            .json or .txt file, or a key of the videos in ``ann_file``; see ``long_video_ids``.
+            Short and long videos are then scored apart too, as YouTube-VIS 2022 does, whose score
+            is AP_mean.
         collect_device: 'cpu', the only one that mmdet's video metrics support.
         prefix: Put before the names of the scores.
 
@@ -56,6 +62,7 @@ class VISMetric(BaseVideoMetric):
         format_only: bool = False,
         outfile_prefix: str | None = None,
         metric_items: Sequence[str] | None = None,
+        long_videos: LongVideos | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -64,19 +71,26 @@ class VISMetric(BaseVideoMetric):
             raise InputError(
                 'VISMetric: format_only writes a file; give outfile_prefix, the path without .zip'
             )
-        unknown = sorted(set(metric_items or ()) - set(SCORE_NAMES))
+        known = list(SCORE_NAMES)
+        if long_videos is not None:
+            known += [f'{name}_{subset}' for subset in SUBSETS for name in SCORE_NAMES]
+        unknown = sorted(set(metric_items or ()) - set(known))
         if unknown:
             raise InputError(
-                f'VISMetric: metric_items has {unknown[0]!r}; known are {", ".join(SCORE_NAMES)}'
+                f'VISMetric: metric_items has {unknown[0]!r}; known are {", ".join(SCORE_NAMES)}, '
+                'and with long_videos each followed by _short, _long or _mean'
             )
         self.ann_file = ann_file
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
-        self.metric_items = metric_items or SCORE_NAMES
+        self.metric_items = metric_items or known
+        self.long_videos = long_videos
         # Read at once, so that an unusable file is found before the test and not after it.
         self.annotations = (
             None if ann_file is None else load_annotations(ann_file, need_tracks=not format_only)
         )
+        if long_videos is not None and self.annotations is not None:
+            long_video_ids(self.annotations, long_videos)  # the same for what tells the long videos
         self._open_videos = {}
 
     def process(self, data_batch: object, data_samples: Sequence) -> None:
@@ -146,7 +160,7 @@ class VISMetric(BaseVideoMetric):
         if self.format_only:
             return {}
         annotations = self._annotations(videos)
-        scores = evaluate_tracks(tracks, annotations)
+        scores = evaluate_tracks(tracks, annotations, long_videos=self.long_videos)
         MMLogger.get_current_instance().info(
             f'YouTube-VIS scores of {len(tracks)} tracks in {len(videos)} videos\n'
             f'{format_scores(scores)}'

@@ -1,5 +1,6 @@
 """The network, its heads and losses, and the association."""
 
+from .backbones import TimmBackbone
 from .box_iou_tracker import BoxIoUTracker
 from .contrastive_head import ContrastiveHead
 from .contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
@@ -9,6 +10,7 @@ from .deformable_detr import MaskDeformableDETR
 from .dynamic_mask_head import DynamicMaskHead
 from .focal_loss import SigmoidFocalLoss
 from .memory_bank_tracker import MemoryBank, MemoryBankTracker
+from .multi_scale_vis import MultiScaleVIS
 from .ota_assigner import OTAAssigner, OTAMatch
 from .query_head import QueryHead
 from .reference_selector import ReferenceSelector
@@ -23,11 +25,13 @@ __all__ = [
     'MaskDeformableDETR',
     'MemoryBank',
     'MemoryBankTracker',
+    'MultiScaleVIS',
     'OTAAssigner',
     'OTAMatch',
     'QueryHead',
     'ReferenceSelector',
     'SigmoidFocalLoss',
+    'TimmBackbone',
     'VISDataPreprocessor',
     'VideoSession',
 ]

@@ -25,11 +25,14 @@ class VideoSession:
         result (VideoResult): the tracks so far.
         bank (MemoryBank, optional): the identities in memory; None before the first frame.
         next_frame (int): index of the frame that must come next.
+        flip (bool): the network sees the frames mirrored left to right; boxes and masks are
+            recorded as they are in the original.
     """
 
     result: VideoResult
     bank: MemoryBank | None = None
     next_frame: int = 0
+    flip: bool = False
 
 
 def mask_iou(masks: Tensor) -> Tensor:
@@ -93,7 +96,8 @@ class ContrastiveVIS(BaseMOTModel):
         self.tracker = MODELS.build(tracker)
         self.test_cfg = test_cfg
         self.both_ways = both_ways
-        self._session: VideoSession | None = None
+        # The video that predict() is in; who watches several at once changes it between frames.
+        self.session: VideoSession | None = None
 
     def loss(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> dict[str, Tensor]:
         """Losses of a batch of frame pairs.
@@ -140,7 +144,8 @@ class ContrastiveVIS(BaseMOTModel):
         Args:
             inputs (Tensor): (N, T, 3, H, W), N videos; N must be 1 if a video comes in parts.
             data_samples (list[TrackDataSample]): N samples of T frames, with ``frame_id``,
-                ``video_id``, ``ori_video_length``, ``img_shape``, ``ori_shape``.
+                ``video_id``, ``ori_video_length``, ``img_shape``, ``ori_shape`` and, if the frames
+                of the video are mirrored, ``flip``.
 
         Returns:
             list[TrackDataSample]: the samples with predictions: instances_id, labels, scores,
@@ -152,10 +157,13 @@ class ContrastiveVIS(BaseMOTModel):
         for frames, sample in zip(inputs, data_samples, strict=True):
             first = sample[0]
             if first.frame_id == 0:
-                self._session = self.start_video(
-                    first.video_id, first.ori_video_length, first.ori_shape
+                self.session = self.start_video(
+                    first.video_id,
+                    first.ori_video_length,
+                    first.ori_shape,
+                    flip=first.get('flip', False),
                 )
-            session = self._session
+            session = self.session
             if session is None or (first.video_id, first.frame_id) != (
                 session.result.video_id,
                 session.next_frame,
@@ -169,7 +177,7 @@ class ContrastiveVIS(BaseMOTModel):
                 frame.pred_track_instances = prediction
             if session.next_frame == first.ori_video_length:
                 sample.set_metainfo(dict(video_result=session.result))
-                self._session = None
+                self.session = None
         return data_samples
 
     def _forward(self, inputs: Tensor, data_samples=None, **kwargs) -> dict[str, Tensor]:
@@ -195,16 +203,17 @@ class ContrastiveVIS(BaseMOTModel):
         return outputs | dict(pred_embeds=self.embed_head(states.states[-1]))
 
     def start_video(
-        self, video_id: int | str, length: int, ori_shape: tuple[int, int]
+        self, video_id: int | str, length: int, ori_shape: tuple[int, int], flip: bool = False
     ) -> VideoSession:
-        """A session for a video of ``length`` frames of ``ori_shape`` (h, w)."""
+        """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not."""
         return VideoSession(
             VideoResult(
                 video_id,
                 length,
                 tuple(ori_shape[:2]),
                 score_thr=self.test_cfg['result_score_thr'],
-            )
+            ),
+            flip=flip,
         )
 
     @torch.no_grad()
@@ -292,9 +301,13 @@ class ContrastiveVIS(BaseMOTModel):
         result = session.result
         on_device = seen.to(prob.device)
         masks = encode_masks(
-            mask_logits_to_image(mask_logits[on_device], img_shape, result.ori_shape)
+            mask_logits_to_image(
+                mask_logits[on_device], img_shape, result.ori_shape, flip=session.flip
+            )
         )
         bboxes = boxes_in_pixels(boxes[on_device], result.ori_shape).cpu()
+        if session.flip:
+            bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
         result.add_frame(
             session.next_frame,
             ids[seen].numpy(),

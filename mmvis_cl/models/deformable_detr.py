@@ -15,6 +15,7 @@ from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
 
 from .ota_assigner import OTAMatch
+from .pretrained import fitting_weights
 
 
 class QueryStates(NamedTuple):
@@ -124,6 +125,27 @@ class MaskDeformableDETR(DeformableDETR):
         )
         self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
 
+    def init_weights(self) -> None:
+        """Initialise; ``init_cfg=dict(type='Pretrained', checkpoint=...)`` has the last word.
+
+        That starts from a checkpoint of this network alone (with ``prefix='detector.'``, of a
+        `ContrastiveVIS`). mmdet's own method would draw the transformer anew after loading it.
+
+        Raises:
+            InputError: the checkpoint is missing, or nothing in it fits.
+        """
+        source = self.init_cfg
+        if not source or source['type'] != 'Pretrained':
+            super().init_weights()
+            return
+        weights = fitting_weights(self, source['checkpoint'], source.get('prefix'))
+        # its own initial weights need not be fetched if they are replaced anyway
+        self.backbone.is_init = all(f'backbone.{k}' in weights for k in self.backbone.state_dict())
+        self.init_cfg = None
+        super().init_weights()
+        self.init_cfg = source
+        self.load_state_dict(weights, strict=False)
+
     def query_states(self, inputs: Tensor, samples: SampleList) -> QueryStates:
         """Run backbone, neck, encoder and decoder, and the branches of every layer.
 
@@ -219,6 +241,9 @@ class MaskDeformableDETR(DeformableDETR):
     ) -> SampleList:
         """Instances of single images, with dense masks.
 
+        Of the queries that the box NMS leaves (the matching teaches several queries the same
+        object) the ``max_per_img`` best (query, class) pairs are given, however low their score.
+
         Args:
             batch_inputs (Tensor): (B, 3, H, W).
             batch_data_samples (list[DetDataSample]): B samples.
@@ -226,20 +251,26 @@ class MaskDeformableDETR(DeformableDETR):
 
         Returns:
             list[DetDataSample]: with ``pred_instances``: bboxes (n, 4) x1 y1 x2 y2 in pixels,
-            scores, labels, masks (n, h, w) bool.
+            scores, labels, masks (n, h, w) bool, in order of score.
         """
         states = self.query_states(batch_inputs, batch_data_samples)
         for i, sample in enumerate(batch_data_samples):
-            index, prob = self.select_queries(states.logits[-1, i], states.boxes[-1, i])
-            index = index[: self.test_cfg.get('max_per_img', 100)]
-            scores, labels = prob[: len(index)].max(1)
+            prob, boxes = states.logits[-1, i].float().sigmoid(), states.boxes[-1, i]
+            best, label = prob.max(1)
+            kept = batched_nms(
+                bbox_cxcywh_to_xyxy(boxes.float()), best, label, self.test_cfg['nms_iou_thr']
+            )
+            pairs = prob[kept].flatten()
+            scores, top = pairs.topk(min(self.test_cfg.get('max_per_img', 100), len(pairs)))
+            # a query with several classes among the top draws its mask once
+            index, of = kept[top // prob.shape[1]].unique(return_inverse=True)
             out_shape = sample.ori_shape if rescale else sample.img_shape
             logits = self.mask_logits(states, i, index, sample.img_shape)
             sample.pred_instances = InstanceData(
-                bboxes=boxes_in_pixels(states.boxes[-1, i, index], out_shape),
+                bboxes=boxes_in_pixels(boxes[index], out_shape)[of],
                 scores=scores,
-                labels=labels,
-                masks=mask_logits_to_image(logits, sample.img_shape, out_shape),
+                labels=top % prob.shape[1],
+                masks=mask_logits_to_image(logits, sample.img_shape, out_shape)[of],
             )
         return batch_data_samples
 

@@ -1,6 +1,13 @@
 """What a video's results are made of."""
 
-from .mask_rle import encode_masks, mask_logits_to_image
-from .video_result import Track, VideoResult
+from .mask_rle import encode_masks, mask_logits_to_image, vote_on_masks
+from .video_result import MergedResult, Track, VideoResult
 
-__all__ = ['Track', 'VideoResult', 'encode_masks', 'mask_logits_to_image']
+__all__ = [
+    'MergedResult',
+    'Track',
+    'VideoResult',
+    'encode_masks',
+    'mask_logits_to_image',
+    'vote_on_masks',
+]

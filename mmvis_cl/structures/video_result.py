@@ -175,3 +175,23 @@ class VideoResult:
         for mask, rle in zip(masks, rles, strict=True):
             mask.copy_(torch.from_numpy(mask_util.decode(rle)))
         return masks
+
+
+@dataclass
+class MergedResult(VideoResult):
+    """The result of a finished video whose tracks are given.
+
+    Args:
+        merged (list[Track]): the tracks.
+    """
+
+    merged: list[Track] = field(default_factory=list)
+
+    def add_frame(self, *args, **kwargs) -> None:
+        """Not possible any more."""
+        raise TypeError('the result is finished; add frames to the results that it was merged from')
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The tracks that were given."""
+        return self.merged

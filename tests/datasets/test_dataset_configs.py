@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,40 @@ def test_recipe_of_ovis():
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         assert min(loader.dataset.pipeline[0].transforms[1].scale) == 720
         assert loader.dataset.ann_file == 'annotations_valid.json'
+        assert loader.dataset.classes == cfg.train_dataloader.dataset.classes == 'ovis'
     assert cfg.train_dataloader.batch_size == 2
     assert cfg.test_evaluator.ann_file == 'data/ovis/annotations_valid.json'
+
+
+def test_youtube_vis_22_trains_on_2021():
+    cfg = Config.fromfile(CONFIGS / 'ytvis22.py')
+    before = Config.fromfile(CONFIGS / 'ytvis21.py')
+    train, train_21 = cfg.train_dataloader.to_dict(), before.train_dataloader.to_dict()
+    assert train['dataset'].pop('classes') == '2022' and train_21['dataset'].pop('classes')
+    assert train == train_21
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.classes == '2022'
+        assert loader.dataset.data_root == 'data/youtube_vis_2022/'
+        assert loader.dataset.pipeline == before.val_dataloader.dataset.pipeline
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        assert evaluator.ann_file == 'data/youtube_vis_2022/valid/instances.json'
+
+
+@pytest.mark.parametrize('name', ['ytvis19', 'ytvis21', 'ytvis22', 'ovis'])
+def test_options_for_the_test_split(name):
+    """Those that the comment of the config names change the test split, and nothing else."""
+    text = (CONFIGS / f'{name}.py').read_text()
+    options = dict(re.findall(r'#.*? (test_\w+\.[\w.]+)=([\w./]*test[\w./]*)', text))
+    assert len(options) == 3
+    cfg, before = (Config.fromfile(CONFIGS / f'{name}.py') for _ in range(2))
+    cfg.merge_from_dict(options)
+    dataset = cfg.test_dataloader.dataset
+    assert cfg.test_evaluator.ann_file == dataset.data_root + dataset.ann_file
+    valid = before.test_dataloader.dataset
+    assert dataset.ann_file == valid.ann_file.replace('valid', 'test')
+    assert dataset.data_prefix.img_path == valid.data_prefix.img_path.replace('valid', 'test')
+    assert cfg.val_dataloader == before.val_dataloader
+    assert cfg.val_evaluator == before.val_evaluator
 
 
 def test_loaders(vis_root, vis_scope):

@@ -11,6 +11,7 @@ import pytest
 from mmdet.datasets import YouTubeVISDataset
 from pycocotools import mask as mask_utils
 
+from mmvis_cl.datasets.class_lists import class_list
 from mmvis_cl.errors import InputError
 
 SHARED = Path(os.environ.get('MMVIS_CL_SHARED', Path(__file__).parents[3] / 'shared'))
@@ -79,6 +80,20 @@ def test_official_class_lists(build_vis, vis_content, year, list_of):
     assert before == YouTubeVISDataset.METAINFO
 
 
+@pytest.mark.parametrize('last', ['Vehical', 'Vehicle'])
+def test_ovis_in_either_spelling(build_vis, vis_content, last):
+    names = [*class_list('ovis')[:24], last]
+    vis_content['categories'] = [dict(id=i + 1, name=n) for i, n in enumerate(names)][::-1]
+    vis_content['annotations'][1]['category_id'] = 25
+    dataset = build_vis(classes='ovis')
+    assert dataset.metainfo['classes'] == tuple(names)
+    labels = [i['bbox_label'] for i in dataset.get_data_info(0)['images'][0]['instances']]
+    assert labels == [2, 24, 2]
+    # A list of one's own is taken to the letter.
+    with pytest.raises(InputError, match='no category for the classes vehicle'):
+        build_vis(classes=('vehicle',))
+
+
 def test_crowd_is_left_out_of_training_only(build_vis, vis_content):
     vis_content['annotations'][1]['iscrowd'] = 1
     train = build_vis().get_data_info(0)['images'][0]['instances']
@@ -135,6 +150,25 @@ def other_area(content):
     content['annotations'][1]['segmentations'][2] = dict(size=[60, 80], counts=[10, 20])
 
 
+def cut_rle(content):
+    rle = content['annotations'][1]['segmentations'][2]
+    rle['counts'] = rle['counts'][:-1]
+
+
+def rle_of_a_smaller_image(content):
+    rle = mask_utils.encode(np.ones((6, 8), np.uint8, order='F'))
+    counts = rle['counts'].decode()
+    content['annotations'][1]['segmentations'][2] = dict(size=[60, 80], counts=counts)
+
+
+def rle_of_other_characters(content):
+    content['annotations'][1]['segmentations'][2]['counts'] = 'not RLE'
+
+
+def rle_without_counts(content):
+    content['annotations'][1]['segmentations'][2]['counts'] = None
+
+
 def two_points(content):
     content['annotations'][1]['segmentations'][2] = [[1, 1, 5, 5]]
 
@@ -171,6 +205,10 @@ TRACK = r'train\.json: annotation 12 of video 5 \(clip\)'
         (unknown_video, r"annotation 12 of video 9: no such video in 'videos'"),
         (other_size, TRACK + r', frame 2: the RLE is of size \[30, 40\], .* \[60, 80\]'),
         (other_area, TRACK + r', frame 2: the RLE covers 30 pixels, the video has 4800'),
+        (cut_rle, TRACK + r', frame 2: the RLE (is broken|covers)'),
+        (rle_of_a_smaller_image, TRACK + r', frame 2: the RLE covers 48 pixels, .* has 4800'),
+        (rle_of_other_characters, TRACK + r', frame 2: the RLE is broken \(characters'),
+        (rle_without_counts, TRACK + r', frame 2: the RLE is broken'),
         (two_points, TRACK + r', frame 2: a polygon needs at least three points'),
         (no_frames, r'train\.json: video 5: has no frames'),
         (other_length, r"train\.json: video 5: 'length' is 13 but .* 12 images"),

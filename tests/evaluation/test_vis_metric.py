@@ -251,6 +251,19 @@ def test_metric_can_be_used_again(ann_file, truth, detections):
     assert run(metric, samples) == first
 
 
+def test_short_and_long_videos(ann_file, truth, detections):
+    samples = frame_samples(truth, detections, dense=False, with_instances=True)
+    expected = evaluate_tracks(expected_results(detections), truth, long_videos=[2, 3])
+    metric = VISMetric(str(ann_file), long_videos=[2, 3])
+    scores = run(metric, samples)
+    assert len(scores) == 4 * 12
+    assert scores == {f'youtube_vis/{name}': value for name, value in expected.items()}
+    assert scores['youtube_vis/AP_short'] != scores['youtube_vis/AP_long']
+    items = ['AP_mean', 'AP50_long']
+    few = run(VISMetric(long_videos=[2, 3], metric_items=items), samples)
+    assert few == {f'youtube_vis/{name}': pytest.approx(expected[name]) for name in items}
+
+
 def test_submission_of_videos_without_annotations(truth, detections, tmp_path):
     hidden = tmp_path / 'valid.json'
     hidden.write_text(json.dumps({key: truth[key] for key in ('videos', 'categories')}))
@@ -311,11 +324,17 @@ def test_model_without_masks(truth, detections):
         (dict(ann_file='/nowhere/valid.json'), '/nowhere/valid.json: no such file'),
         (dict(format_only=True), 'give outfile_prefix'),
         (dict(metric_items=['mAP']), "metric_items has 'mAP'"),
+        (dict(metric_items=['AP_long']), "metric_items has 'AP_long'.* with long_videos each"),
     ],
 )
 def test_wrong_arguments(arguments, message):
     with pytest.raises(InputError, match=message):
         VISMetric(**arguments)
+
+
+def test_unusable_long_videos_are_found_before_the_test(ann_file):
+    with pytest.raises(InputError, match=r'long_videos=99 .* none of the 4 videos is long'):
+        VISMetric(str(ann_file), long_videos=99)
 
 
 def test_results_of_two_processes(ann_file, truth, detections):

@@ -66,6 +66,7 @@ def test_full_size(config):
     cfg.model.detector.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(cfg.model)
+    torch.nn.init.normal_(model.detector.level_embed)  # else what is in memory, perhaps NaN
     state = {k: v for k, v in model.state_dict().items() if not k.endswith('batches_tracked')}
     release = to_release(state)
     structure = structure_of(release, release=True)

@@ -91,6 +91,29 @@ def test_errors_are_one_line(monkeypatch, capsys, data, results, annotations, me
     assert printed.err.count('\n') == 1
 
 
+def test_short_and_long_videos(monkeypatch, capsys, data, tmp_path):
+    tool, out = 'analysis_tools/eval_vis.py', tmp_path / 'scores.json'
+    (tmp_path / 'long.txt').write_text('2 5 8')
+    files = data / 'results.json', data / 'valid.json'
+    run(monkeypatch, tool, *files, '--long-videos', tmp_path / 'long.txt', '--json', out)
+    printed = capsys.readouterr().out
+    scores = json.loads(out.read_text())
+    assert scores['AP_short'] == scores['AP_long'] == scores['AP_mean'] == pytest.approx(1)
+    assert (scores['num_videos_short'], scores['num_videos_long']) == (5, 3)
+    tracks = json.loads((data / 'valid.json').read_text())['annotations']
+    expected = sum(track['video_id'] in (2, 5, 8) for track in tracks)
+    assert scores['num_tracks_long'] == expected
+    assert f'3 with {expected} are long' in printed
+    assert [line.split()[:2] for line in printed.splitlines()[2:7]] == [
+        ['AP', 'AP50'],
+        *[[label, '1.000'] for label in ('all', 'short', 'long', 'mean')],
+    ]
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, tool, *files, '--long-videos', 17)  # they have 16 frames
+    assert caught.value.code == 2
+    assert 'long_videos=17 (frames or more): none of the 8' in capsys.readouterr().err
+
+
 def test_make_moving_shapes(monkeypatch, capsys, tmp_path):
     tool = 'dataset_converters/make_moving_shapes.py'
     few = ['--train-videos', 1, '--valid-videos', 1, '--length', 3, '--out', tmp_path / 'shapes']

@@ -15,10 +15,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('results', help='a result .json, or a submission .zip')
     parser.add_argument('annotations', help='annotation file in the format of YouTube-VIS')
+    parser.add_argument(
+        '--long-videos',
+        metavar='WHICH',
+        type=lambda text: int(text) if text.isdecimal() else text,
+        help='score short and long videos apart too, and take the mean, as YouTube-VIS 2022 does. '
+        'WHICH are long: a number (so many frames or more), a .json or .txt file with their ids or '
+        'a .json with their annotations, or a key that long videos have in ANNOTATIONS',
+    )
     parser.add_argument('--json', metavar='OUT', help='write all figures, unrounded, to this file')
     args = parser.parse_args()
     try:
-        scores = evaluate_tracks(args.results, args.annotations, details=True)
+        scores = evaluate_tracks(
+            args.results, args.annotations, details=True, long_videos=args.long_videos
+        )
     except InputError as error:
         parser.exit(2, f'error: {error}\n')
 
@@ -26,6 +36,11 @@ def main() -> None:
         f'{scores["num_results"]} results for {scores["num_tracks"]} annotated tracks in '
         f'{scores["num_videos"]} videos'
     )
+    if args.long_videos is not None:
+        print(
+            f'{scores["num_videos_short"]} videos with {scores["num_tracks_short"]} tracks are '
+            f'short, {scores["num_videos_long"]} with {scores["num_tracks_long"]} are long'
+        )
     print(format_scores(scores))
     columns = ('AP', 'AP50', 'AP75', 'AR1', 'AR10', 'tracks', 'results')
     table = Table('class', box=None)

@@ -1,7 +1,8 @@
 """Draw what the network is fed: the frames of a sample side by side, after all transforms.
 
-An object has the same colour in both frames. What is black to the right of a frame or below it is
-the padding of the sample.
+Pairs from videos and pseudo pairs from images alike: an object has the same colour in both frames.
+What is black to the right of a frame or below it is the padding of the sample. Of a set of single
+images each is drawn alone.
 """
 
 import argparse
@@ -10,14 +11,17 @@ from pathlib import Path
 import cv2
 import mmcv
 import numpy as np
+import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import DictAction
+from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from pycocotools import mask as mask_utils
 from rich.progress import track
 
 from mmvis_cl.datasets import VISDataset
 from mmvis_cl.engine.cli import load_config, one_line_errors
+from mmvis_cl.errors import InputError
 from mmvis_cl.registry import DATASETS
 from mmvis_cl.visualization import draw_tracks
 
@@ -33,20 +37,24 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def fed_frames(dataset: VISDataset, video: int) -> list[tuple[np.ndarray, DetDataSample]]:
+def fed_frames(dataset: BaseDataset, index: int) -> list[tuple[np.ndarray, DetDataSample]]:
     """Gives (padded image (H, W, 3), RGB; data sample) for each frame of a sample."""
-    if dataset.test_mode:
+    if isinstance(dataset, VISDataset) and dataset.test_mode:
         # A test sample is a single frame; two of them show which identities go together.
-        length = dataset.get_len_per_video(video)
-        samples = [dataset[video, index] for index in (length // 3, 2 * length // 3)]
+        length = dataset.get_len_per_video(index)
+        samples = [dataset[index, frame] for frame in (length // 3, 2 * length // 3)]
     else:
-        samples = [dataset[video]]
+        samples = [dataset[index]]
+    frames = []
+    for sample in samples:
+        inputs, data_sample = sample['inputs'], sample['data_samples']
+        if isinstance(data_sample, DetDataSample):  # a single image
+            frames.append((inputs, data_sample))
+        else:
+            frames.extend(zip(inputs, data_sample.video_data_samples, strict=True))
     return [
         (np.ascontiguousarray(image.flip(0).permute(1, 2, 0).numpy()), data_sample)
-        for sample in samples
-        for image, data_sample in zip(
-            sample['inputs'], sample['data_samples'].video_data_samples, strict=True
-        )
+        for image, data_sample in frames
     ]
 
 
@@ -80,17 +88,25 @@ def draw(image: np.ndarray, data_sample: DetDataSample, classes: list[str]) -> n
     objects = data_sample.gt_instances
     if 'masks' in objects:
         masks, boxes = objects.masks.masks, objects.bboxes.numpy()
-        labels, ids = objects.labels.tolist(), objects.instances_ids.tolist()
-    else:
+        labels = objects.labels.tolist()
+        ids = objects.get('instances_ids', torch.arange(len(labels))).tolist()
+    elif 'instances' in data_sample:
         masks, boxes, labels, ids = annotated_objects(data_sample)
+    else:
+        raise InputError(
+            f'{data_sample.img_path}: the pipeline loads no annotations, so there is nothing to '
+            'draw; use --split train'
+        )
     height, width = image.shape[:2]
     masks = np.pad(masks, ((0, 0), (0, height - masks.shape[1]), (0, width - masks.shape[2])))
     picture = draw_tracks(image, masks, boxes, [classes[i] for i in labels], None, ids)
     line = np.zeros((20, picture.shape[1], 3), np.uint8)
-    text = (
-        f'video {data_sample.video_id}, frame {data_sample.frame_id}, '
-        f'{data_sample.img_shape[1]}x{data_sample.img_shape[0]}'
-        + (', flipped' if data_sample.get('flip', False) else '')
+    if 'video_id' in data_sample:
+        name = f'video {data_sample.video_id}, frame {data_sample.frame_id}'
+    else:
+        name = f'image {data_sample.img_id}'
+    text = f'{name}, {data_sample.img_shape[1]}x{data_sample.img_shape[0]}' + (
+        ', flipped' if data_sample.get('flip', False) else ''
     )
     cv2.putText(line, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
     return np.vstack([line, picture])
@@ -100,21 +116,24 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, None, 'none')
     init_default_scope(cfg.get('default_scope', 'mmvis_cl'))
-    dataset = DATASETS.build(cfg[f'{args.split}_dataloader'].dataset)
+    loader = cfg.get(f'{args.split}_dataloader')
+    if loader is None:
+        raise InputError(f'{args.config}: has no {args.split}_dataloader; try the other --split')
+    dataset = DATASETS.build(loader.dataset)
 
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     np.random.seed(args.seed)
-    # Every video once before any is drawn a second time.
+    # Every video or image once before any is drawn a second time.
     rounds = -(-args.num // len(dataset))
     order = np.concatenate([np.random.permutation(len(dataset)) for _ in range(rounds)])
-    for number, video in enumerate(track(order[: args.num], description='drawing')):
+    for number, index in enumerate(track(order[: args.num], description='drawing')):
         pictures = [
             draw(image, data_sample, dataset.metainfo['classes'])
-            for image, data_sample in fed_frames(dataset, int(video))
+            for image, data_sample in fed_frames(dataset, int(index))
         ]
         gap = np.full((pictures[0].shape[0], 6, 3), 255, np.uint8)
-        sheet = np.hstack([pictures[0], gap, *pictures[1:]])
+        sheet = np.hstack([pictures[0], *(part for p in pictures[1:] for part in (gap, p))])
         cv2.imwrite(str(out_dir / f'{args.split}_{number:03d}.png'), sheet[..., ::-1])
     print(f'{args.num} samples are in {out_dir}')
 

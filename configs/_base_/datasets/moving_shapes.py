@@ -3,12 +3,15 @@
 #   data/moving_shapes/train.json  valid.json  JPEGImages/VIDEO/00000.jpg
 # For another frame size change the scales, (largest long side, short side), as
 # configs/vis_cl/small_paste.py does.
+_base_ = '../tta.py'
+
 dataset_type = 'VISDataset'
 data_root = 'data/moving_shapes/'
 classes = ('disk', 'triangle', 'star')
 image_prefix = dict(img_path='JPEGImages')
 scales = [(224, 80), (224, 88), (224, 96), (224, 104), (224, 112)]
 test_scale = (224, 112)  # the largest that it was trained on
+tta = dict(scales=[(224, 96), (224, 104), (224, 112)])
 
 train_pipeline = [
     dict(type='KeyRefFrameSample', frame_range=10),

@@ -1,10 +1,11 @@
 # OVIS: crowded scenes, up to 500 frames. Expected tree, as it comes:
 #   data/ovis/annotations_train.json  train/VIDEO/img_0000001.jpg
 #   data/ovis/annotations_valid.json  valid/VIDEO/img_0000001.jpg
+#   data/ovis/annotations_test.json   test/VIDEO/img_0000001.jpg
 _base_ = './ytvis19.py'
 
 data_root = 'data/ovis/'
-classes = None  # the 25 of the annotation file, in the order of their ids
+classes = 'ovis'
 
 # As the release: larger frames than for YouTube-VIS.
 train_pipeline = _base_.train_pipeline
@@ -23,6 +24,7 @@ train_pipeline[3].transforms[0].scales = [
 ]
 test_pipeline = _base_.test_pipeline
 test_pipeline[0].transforms[1].scale = (1333, 720)
+tta = dict(scales=[(1333, 640), (1333, 720), (1333, 800)])
 
 # 8 GPUs x 2 pairs.
 train_dataloader = dict(
@@ -44,6 +46,10 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     )
 )
+# The test split instead (tools/test.py, in one line):
+#   --cfg-options test_dataloader.dataset.ann_file=annotations_test.json
+#   test_dataloader.dataset.data_prefix.img_path=test
+#   test_evaluator.ann_file=data/ovis/annotations_test.json
 test_dataloader = val_dataloader
 
 val_evaluator = dict(

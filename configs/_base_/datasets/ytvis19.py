@@ -1,6 +1,10 @@
 # YouTube-VIS 2019. Expected tree:
 #   data/youtube_vis_2019/train.json  train/JPEGImages/VIDEO/00000.jpg
 #   data/youtube_vis_2019/valid.json  valid/JPEGImages/VIDEO/00000.jpg
+#   data/youtube_vis_2019/test.json   test/JPEGImages/VIDEO/00000.jpg
+# tools/dataset_converters/check_vis.py data/youtube_vis_2019 says what is missing or broken.
+_base_ = '../tta.py'
+
 dataset_type = 'VISDataset'
 data_root = 'data/youtube_vis_2019/'
 classes = '2019'
@@ -107,6 +111,10 @@ val_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
+# The test split instead (tools/test.py, in one line):
+#   --cfg-options test_dataloader.dataset.ann_file=test.json
+#   test_dataloader.dataset.data_prefix.img_path=test/JPEGImages
+#   test_evaluator.ann_file=data/youtube_vis_2019/test.json
 test_dataloader = val_dataloader
 
 # The official validation set has no public annotations: results are written for the evaluation

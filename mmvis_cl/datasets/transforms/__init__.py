@@ -4,6 +4,7 @@ from .formatting import PackVISInputs
 from .frame_sampling import KeyRefFrameSample
 from .instances import BoxesFromMasks
 from .loading import LoadFrame
+from .pseudo_pair import PseudoPair
 from .resize import AlignedResize
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     'KeyRefFrameSample',
     'LoadFrame',
     'PackVISInputs',
+    'PseudoPair',
 ]

@@ -38,10 +38,9 @@ class LoadFrame(LoadImageFromFile):
             InputError: The image is missing, cannot be decoded (e.g. truncated), or has another
                 size than the annotation says.
         """
-        where = (
-            f'{results["img_path"]} (video {results.get("video_id", "?")}, '
-            f'frame {results.get("frame_id", "?")})'
-        )
+        where = results['img_path']
+        if 'video_id' in results:
+            where += f' (video {results["video_id"]}, frame {results["frame_id"]})'
         try:
             results = super().transform(results)
         except FileNotFoundError as error:

@@ -1,7 +1,7 @@
 """Do model, data and checkpoint belong together? Asked before any time is spent."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from mmvis_cl.errors import InputError
@@ -111,7 +111,10 @@ class CheckFitHook(Hook):
 
 
 def _unwrap(model):
-    return model.module if is_model_wrapper(model) else model
+    """The model without what is around it for several processes or for multi-scale testing."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _few(keys: list[str]) -> str:

@@ -39,7 +39,9 @@ class ProgressBarHook(Hook):
 
     def after_test_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Count the samples of the batch."""
-        count = len(data_batch['inputs'])
+        inputs = data_batch['inputs']
+        # With TestTimeAug there is a batch for each size.
+        count = len(inputs[0] if isinstance(inputs[0], list) else inputs)
         self._done += count
         if self._bar is not None:
             self._bar.update(count)

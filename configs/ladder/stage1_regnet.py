@@ -1,0 +1,3 @@
+_base_ = ['./stage1.py', './regnet.py']
+
+model = _base_.regnet

@@ -1,0 +1,84 @@
+"""Which videos are long: YouTube-VIS 2022 scores short and long ones apart and takes the mean."""
+
+import json
+from collections.abc import Sequence
+
+from mmvis_cl.errors import InputError
+
+# How the videos that are long can be told; see `long_video_ids`.
+LongVideos = int | str | Sequence[int]
+
+
+def long_video_ids(annotations: dict, long_videos: LongVideos) -> set[int]:
+    """The ids of the long videos.
+
+    Args:
+        annotations: Content of an annotation file in the format of YouTube-VIS.
+        long_videos: One of
+
+            - a number of frames: videos with so many or more are long;
+            - ids of videos;
+            - the path of a ``.json`` file with a list of ids, or with the annotations of the long
+              videos alone (the 2022 challenge's ``gt_long.json``), or of a ``.txt`` file with ids
+              between spaces or line ends;
+            - the name of a key that each long video has in ``annotations``, with a value that is
+              true. It may lack from short ones.
+
+    Returns:
+        The ids of the annotations' videos that are long.
+
+    Raises:
+        InputError: If the file can't be read, an id is unknown, no video has the key, or
+            the short or the long videos are none.
+    """
+    videos = {video['id']: video for video in annotations['videos']}
+    if isinstance(long_videos, bool) or long_videos is None:
+        raise InputError(f'long_videos={long_videos!r}: give a length, ids, a file or a key')
+    if isinstance(long_videos, int):
+        name = f'long_videos={long_videos} (frames or more)'
+        found = {
+            video_id
+            for video_id, video in videos.items()
+            if video.get('length', len(video.get('file_names', ()))) >= long_videos
+        }
+    elif not isinstance(long_videos, str) or long_videos.endswith(('.json', '.txt')):
+        from_file = isinstance(long_videos, str)
+        name = long_videos if from_file else 'long_videos (a list of ids)'
+        found = _read_ids(long_videos) if from_file else set(long_videos)
+        unknown = sorted(found - set(videos), key=str)
+        if unknown:
+            raise InputError(
+                f'{name}: {len(unknown)} of its {len(found)} ids are not among the annotated '
+                f'videos, {unknown[0]!r} for instance; give ids of these annotations'
+            )
+    else:
+        name = f'long_videos={long_videos!r} (a key of the videos)'
+        if not any(long_videos in video for video in videos.values()):
+            raise InputError(
+                f'{name}: no video of the annotations has it; give another key, a length in '
+                'frames, a list of ids, or a .json or .txt file with them'
+            )
+        found = {video_id for video_id, video in videos.items() if video.get(long_videos)}
+    if not found or len(found) == len(videos):
+        raise InputError(
+            f'{name}: {"none" if not found else "each"} of the {len(videos)} videos is long, so '
+            'there are no short and long ones to score apart; correct it or leave it out'
+        )
+    return found
+
+
+def _read_ids(path: str) -> set[int]:
+    try:
+        with open(path, encoding='utf-8') as file:
+            text = file.read()
+        content = json.loads(text) if path.endswith('.json') else text.split()
+        if isinstance(content, dict):
+            content = [video['id'] for video in content['videos']]
+        return {int(video_id) for video_id in content}
+    except OSError as error:
+        raise InputError(f'{path}: can not be read ({error.strerror})') from None
+    except (ValueError, TypeError, LookupError):
+        raise InputError(
+            f'{path}: not a list of video ids; give a .json list, an annotation file of the long '
+            'videos, or a .txt file with ids between spaces'
+        ) from None
