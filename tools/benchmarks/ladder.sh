@@ -57,6 +57,8 @@ for seed in $seeds; do
       --cfg-options "model.tracker.memory_len=$length"
   done
   test_model d_multi-scale "$seed" "$L/stage3_600.py" c_stage-2 --tta
+  test_model d_multi-scale-suppress "$seed" "$L/stage3_600.py" c_stage-2 --tta \
+    --cfg-options tta.merge_cfg.method=suppress
   test_model e_other-multi-scale "$seed" "$L/stage3_600_regnet.py" e_other-backbone --tta
   for method in suppress fuse; do
     merged=$out/e_ensemble-$method/seed$seed/results.json

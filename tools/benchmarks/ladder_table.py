@@ -1,4 +1,4 @@
-"""The table of ``tools/benchmarks/ladder.sh``: AP, AP50, AR10 of each rung, mean and spread."""
+"""The table of ``tools/benchmarks/ladder.sh``: AP, AP50, AP75, AR10 of each rung, mean and spread."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import evaluate_tracks, load_results
 
-METRICS = ('AP', 'AP50', 'AR10')
+METRICS = ('AP', 'AP50', 'AP75', 'AR10')
 
 
 def table(out: Path, annotations: dict) -> str:
