@@ -1,4 +1,4 @@
-"""The table of ``tools/benchmarks/ladder.sh``: AP, AP50, AP75, AR10 of each rung, mean and spread."""
+"""The table of ``tools/benchmarks/ladder.sh``: the figures of each rung, mean and spread."""
 
 import argparse
 import json
