@@ -52,14 +52,18 @@ def start_options(checkpoint: str | Path, before: Config | None, config: Config)
 
     Returns:
         Settings for ``--cfg-options``. An image network's weights go into the video model's
-        detector.
+        detector. What the config says of its start is replaced.
     """
     if before is not None and 'detector' in config.model and 'detector' not in before.model:
         return [
             'model.detector.init_cfg.type=Pretrained',
             f'model.detector.init_cfg.checkpoint={checkpoint}',
+            'load_from=None',
         ]
-    return [f'load_from={checkpoint}']
+    start = [f'load_from={checkpoint}']
+    if config.model.get('detector', {}).get('init_cfg'):
+        start.append('model.detector.init_cfg=None')
+    return start
 
 
 def train_command(

@@ -1,5 +1,6 @@
 """The stages of a recipe, one after the other."""
 
+import argparse
 import importlib.util
 import os
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from mmvis_cl.datasets.moving_shapes import make_moving_shapes
 
@@ -21,15 +22,34 @@ train_stages = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(train_stages)
 
 
-def test_image_network_goes_into_the_detector():
+def configured(config, options):
+    """The config with settings as the command line gives them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    config.merge_from_dict(parser.parse_args(['--cfg-options', *options]).cfg_options)
+    return config
+
+
+def test_start_of_a_stage():
     video, image = Config(dict(model=dict(detector=dict()))), Config(dict(model=dict(neck=dict())))
     assert train_stages.start_options('x.pth', video, video) == ['load_from=x.pth']
     assert train_stages.start_options('x.pth', image, image) == ['load_from=x.pth']
     assert train_stages.start_options('x.pth', None, video) == ['load_from=x.pth']
-    options = train_stages.start_options('x.pth', image, video)
-    config = Config(dict(model=dict(detector=dict())))
-    config.merge_from_dict(dict(option.split('=') for option in options))
+
+
+@pytest.mark.parametrize('name', ['r50_coco-pseudo', 'r50_ytvis22', 'swin-l_ytvis22'])
+def test_what_a_config_says_of_its_start_is_replaced(name):
+    configs = ROOT / 'configs' / 'vis_cl'
+    image = Config.fromfile(configs / 'r50_coco.py')
+    config = Config.fromfile(configs / f'{name}.py')
+    assert config.get('load_from') or config.model.detector.get('init_cfg')
+    configured(config, train_stages.start_options('x.pth', image, config))
     assert config.model.detector.init_cfg == dict(type='Pretrained', checkpoint='x.pth')
+    assert config.load_from is None
+
+    config = Config.fromfile(configs / f'{name}.py')
+    configured(config, train_stages.start_options('x.pth', config, config))
+    assert config.load_from == 'x.pth' and config.model.detector.get('init_cfg') is None
 
 
 def test_command_for_one_and_for_several_processes(tmp_path):
