@@ -2,9 +2,10 @@
 
 from .long_videos import long_video_ids
 from .merge_results import tracks_by_video
-from .merge_tracks import merge_tracks, spatio_temporal_iou
+from .merge_tracks import merge_tracks
 from .shuffle_identities import shuffle_identities
 from .track_ap import evaluate_tracks, format_scores, load_annotations, load_results
+from .track_iou import spatio_temporal_iou
 from .vis_metric import VISMetric
 
 __all__ = [

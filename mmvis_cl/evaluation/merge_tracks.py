@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-import pycocotools.mask as mask_util
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.structures import vote_on_masks
+
+from .track_iou import SharedMasks, mask_areas, spatio_temporal_iou
 
 METHODS = ('suppress', 'fuse')
 SCORES = ('mean', 'max')
@@ -62,7 +63,7 @@ def merge_tracks(
     pool = [(run, index) for run, tracks in enumerate(runs) for index in range(len(tracks))]
     tracks = [runs[run][index] for run, index in pool]
     votes = np.array([weights[run] * runs[run][index]['score'] for run, index in pool])
-    iou = _iou_across_runs(runs)
+    iou = _iou_across_runs(runs, iou_thr)
     run_of = np.array([run for run, _ in pool])
     by_class = defaultdict(list)
     for i, track in enumerate(tracks):
@@ -123,54 +124,39 @@ def check_merge_options(
     return weights
 
 
-def spatio_temporal_iou(
-    tracks: Sequence[Sequence[dict | None]], others: Sequence[Sequence[dict | None]]
-) -> np.ndarray:
-    """IoU of tracks: intersections and unions summed over all frames, then divided.
-
-    Args:
-        tracks: n tracks of one video, each with RLE or None for every frame.
-        others: m tracks of the same video.
-
-    Returns:
-        (n, m) float64; 0 for two tracks without a pixel.
-    """
-    intersection = np.zeros((len(tracks), len(others)))
-    for frame in range(len(tracks[0]) if len(tracks) and len(others) else 0):
-        rows = [i for i, track in enumerate(tracks) if track[frame]]
-        columns = [i for i, track in enumerate(others) if track[frame]]
-        if rows and columns:
-            rles = [tracks[i][frame] for i in rows]
-            # For crowds pycocotools divides by the first mask's area instead of the union; times
-            # that area, the number of pixels is there again, exactly.
-            share = mask_util.iou(rles, [others[i][frame] for i in columns], [1] * len(columns))
-            pixels = np.rint(share * mask_util.area(rles)[:, None])
-            intersection[np.ix_(rows, columns)] += pixels
-    areas, other_areas = (
-        np.array([mask_util.area([rle for rle in track if rle]).sum() for track in group])
-        for group in (tracks, others)
-    )
-    return intersection / np.maximum(areas[:, None] + other_areas - intersection, 1)
-
-
-def _iou_across_runs(runs: Sequence[Sequence[dict]]) -> np.ndarray:
-    """IoU of all tracks of all runs, -1 within a run.
+def _iou_across_runs(runs: Sequence[Sequence[dict]], min_iou: float) -> np.ndarray:
+    """IoU of all tracks of all runs, -1 within a run; 0 of other classes or below ``min_iou``.
 
     An identity gives several tracks with the same masks, one a class: they are compared once.
     """
-    unique, place, first = [], [], [0]
+    unique, place, first, classes = [], [], [0], []
     for tracks in runs:
-        known = {}
+        shared = SharedMasks()
         for track in tracks:
-            masks = tuple(rle and rle['counts'] for rle in track['segmentations'])
-            if masks not in known:
-                known[masks] = len(unique)
-                unique.append(track['segmentations'])
-            place.append(known[masks])
+            masks = track['segmentations']
+
+            def add(masks: list = masks) -> int:
+                unique.append(masks)
+                classes.append(set())
+                return len(unique) - 1
+
+            place.append(shared.get(masks, add))
+            classes[place[-1]].add(track['category_id'])
         first.append(len(unique))
+    if not unique:
+        return np.empty((0, 0))
+    areas = np.stack([mask_areas(masks) for masks in unique])
+    known = sorted(set().union(*classes))
+    has_class = np.array([[c in found for c in known] for found in classes], int)
     iou = np.full((len(unique), len(unique)), -1.0)
     for start, end in pairwise(first):
-        iou[:start, start:end] = spatio_temporal_iou(unique[:start], unique[start:end])
+        iou[:start, start:end] = spatio_temporal_iou(
+            unique[:start],
+            unique[start:end],
+            min_iou,
+            wanted=has_class[:start] @ has_class[start:end].T > 0,
+            areas=(areas[:start], areas[start:end]),
+        )
         iou[start:end, :start] = iou[:start, start:end].T
     return iou[np.ix_(place, place)]
 

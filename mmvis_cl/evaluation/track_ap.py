@@ -1,7 +1,7 @@
 """Average precision of tracks: the YouTube-VIS evaluation, on files or on what was read from them.
 
-The evaluation itself is mmdet's ``YTVISeval``, which is the official one. This module reads and
-checks its input, which it takes on trust, and hands out all figures unrounded.
+The evaluation itself is ``TrackEvaluation``, with the figures of mmdet's ``YTVISeval``, which is
+the official one. This module reads and checks its input, and hands out all figures unrounded.
 """
 
 import contextlib
@@ -9,18 +9,20 @@ import io
 import json
 import math
 import os
+import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from numbers import Real
 from pathlib import Path
 
 import numpy as np
-from mmdet.evaluation.functional import YTVIS, YTVISeval
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError
 
 from .long_videos import LongVideos, long_video_ids
+from .track_iou import SharedMasks
+from .track_matching import TrackEvaluation, TrackMasks, shown
 
 METRICS = (
     'AP',
@@ -38,6 +40,8 @@ METRICS = (
 )
 # Behind the name of a figure: of the short and the long videos alone, and the mean of the two.
 SUBSETS = ('short', 'long', 'mean')
+# Results that take about a second: from here on a progress bar is worth it.
+_MANY = 5000
 _ENDS = {'all': '', **{subset: f'_{subset}' for subset in SUBSETS}}
 
 
@@ -46,6 +50,7 @@ def evaluate_tracks(
     annotations: dict | str | os.PathLike,
     details: bool = False,
     long_videos: LongVideos | None = None,
+    progress: bool | None = None,
 ) -> dict:
     """Score tracks by the official YouTube-VIS evaluation.
 
@@ -61,6 +66,7 @@ def evaluate_tracks(
             and so on.
         long_videos: Which videos are long, see :func:`long_video_ids`. Short and long ones are
             then scored apart as well, as YouTube-VIS 2022 does.
+        progress: Show bars on stderr; by default if that is a terminal and the results are many.
 
     Returns:
         The figures named in ``METRICS``, 0 to 1, or -1 where nothing is annotated (for instance
@@ -77,38 +83,39 @@ def evaluate_tracks(
     annotations, annotations_name = _content(annotations, load_annotations, 'annotations')
     videos = {video['id']: video for video in annotations['videos']}
     categories = {category['id']: category['name'] for category in annotations['categories']}
-    predicted = [
-        _checked_track(track, f'{results_name}: entry {index}', videos, categories)
-        # The evaluation takes a match with number 0 for none, so numbers start at 1.
-        | dict(id=index + 1, score=_checked_score(track, f'{results_name}: entry {index}'))
-        for index, track in enumerate(results)
-    ]
+    if progress is None:
+        progress = sys.stderr.isatty() and len(results) >= _MANY
+    shared = SharedMasks()
+    predicted = []
+    for index, track in enumerate(shown(results, progress, 'checking results')):
+        where = f'{results_name}: entry {index}'
+        checked = _checked_track(track, where, videos, categories, shared)
+        predicted.append(checked | dict(score=_checked_score(track, where)))
     annotated = [
-        _checked_track(track, f'{annotations_name}: annotation {index}', videos, categories)
-        | dict(id=index + 1, iscrowd=track.get('iscrowd', 0))
+        _checked_track(track, f'{annotations_name}: annotation {index}', videos, categories, shared)
+        | dict(iscrowd=track.get('iscrowd', 0))
         for index, track in enumerate(annotations['annotations'])
     ]
     for track, annotation in zip(annotated, annotations['annotations'], strict=True):
-        track['areas'] = annotation.get('areas', track['areas'])
+        if 'areas' in annotation:
+            seen = [area for area in annotation['areas'] if area]
+            track['avg_area'] = float(np.mean(seen)) if seen else 0.0
 
-    evaluation = _evaluation(list(videos.values()), annotations['categories'], annotated, predicted)
-    scores = _figures(evaluation)
+    evaluation = TrackEvaluation(videos, categories, annotated, predicted)
+    evaluation.evaluate(progress)
     parts = {}
     if long_videos is not None:
         long_ids = long_video_ids(annotations, long_videos)
         parts = dict(short=set(videos) - long_ids, long=long_ids)
-    for part, video_ids in parts.items():
-        figures = _figures(
-            _evaluation(
-                [videos[video_id] for video_id in videos if video_id in video_ids],
-                annotations['categories'],
-                *_tracks_of(video_ids, annotated, predicted),
-            )
-        )
-        scores.update({f'{name}_{part}': value for name, value in figures.items()})
+    scores = {
+        f'{name}_{part}': value
+        for part, video_ids in parts.items()
+        for name, value in _figures(evaluation, video_ids).items()
+    }
     for name in METRICS if parts else ():
         both = scores[f'{name}_short'], scores[f'{name}_long']
         scores[f'{name}_mean'] = -1.0 if min(both) < 0 else sum(both) / 2
+    scores = _figures(evaluation) | scores
     if details:
         scores['per_class'] = {
             categories[category_id]: _class_scores(evaluation.eval, index)
@@ -210,23 +217,12 @@ def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
     return segmentation
 
 
-def _evaluation(
-    videos: list[dict], categories: list[dict], annotated: list[dict], predicted: list[dict]
-) -> YTVISeval:
+def _figures(
+    evaluation: TrackEvaluation, video_ids: Collection[int] | None = None
+) -> dict[str, float]:
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = YTVISeval(
-            *(
-                YTVIS(dict(videos=videos, categories=categories, annotations=tracks))
-                for tracks in (annotated, predicted)
-            )
-        )
-        evaluation.evaluate()
-        evaluation.accumulate()
+        evaluation.accumulate(video_ids)
         evaluation.summarize()
-    return evaluation
-
-
-def _figures(evaluation: YTVISeval) -> dict[str, float]:
     return {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=True)}
 
 
@@ -256,8 +252,10 @@ def _parse(path: Path, text: bytes) -> object:
         raise InputError(f'{path}: not valid JSON ({error}); is the file whole?') from None
 
 
-def _checked_track(track: dict, where: str, videos: dict, categories: dict) -> dict:
-    """A copy with compressed RLE and areas, which is all that the evaluation looks at."""
+def _checked_track(
+    track: dict, where: str, videos: dict, categories: dict, shared: SharedMasks
+) -> dict:
+    """What ``TrackEvaluation`` looks at."""
     for key in ('video_id', 'category_id', 'segmentations'):
         if key not in track:
             raise InputError(f"{where}: has no '{key}'")
@@ -280,25 +278,34 @@ def _checked_track(track: dict, where: str, videos: dict, categories: dict) -> d
             f'{where}: {len(track["segmentations"])} segmentations, but the video has {length} '
             'frames; there must be one for each frame, null where the object is unseen'
         )
-    rles = []
-    for frame_id, segmentation in enumerate(track['segmentations']):
-        if not segmentation:
-            rles.append(None)
-            continue
-        if isinstance(segmentation, dict) and list(segmentation['size']) != [height, width]:
-            raise InputError(
-                f'{where}, frame {frame_id}: the mask is {_size(segmentation["size"])}, but the '
-                f'video is {_size((height, width))} (height x width); masks must have the size of '
-                'the original frames'
-            )
-        rles.append(as_rle(segmentation, height, width))
+
+    def checked_masks() -> TrackMasks:
+        size = [height, width]
+        rles = [
+            rle
+            if not rle or (type(rle) is dict and rle['size'] == size and type(rle['counts']) is str)
+            else _checked_rle(rle, height, width, f'{where}, frame {frame_id}')
+            for frame_id, rle in enumerate(track['segmentations'])
+        ]
+        return TrackMasks(rles)
+
+    masks = shared.get(track['segmentations'], checked_masks, scope=video['id'])
     return dict(
         video_id=video['id'],
         category_id=track['category_id'],
-        segmentations=rles,
-        areas=[rle and int(mask_utils.area(rle)) for rle in rles],
-        iscrowd=0,
+        masks=masks,
+        avg_area=masks.mean_area,
     )
+
+
+def _checked_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
+    if isinstance(segmentation, dict) and list(segmentation['size']) != [height, width]:
+        raise InputError(
+            f'{where}: the mask is {_size(segmentation["size"])}, but the video is '
+            f'{_size((height, width))} (height x width); masks must have the size of the original '
+            'frames'
+        )
+    return as_rle(segmentation, height, width)
 
 
 def _checked_score(track: dict, where: str) -> float:
