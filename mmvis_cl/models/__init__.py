@@ -6,6 +6,7 @@ from .contrastive_head import ContrastiveHead
 from .contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
 from .contrastive_vis import ContrastiveVIS, VideoSession
 from .data_preprocessor import VISDataPreprocessor
+from .deformable_attention import GatherDeformableAttention
 from .deformable_detr import MaskDeformableDETR
 from .dynamic_mask_head import DynamicMaskHead
 from .focal_loss import SigmoidFocalLoss
@@ -21,6 +22,7 @@ __all__ = [
     'ContrastiveHead',
     'ContrastiveVIS',
     'DynamicMaskHead',
+    'GatherDeformableAttention',
     'LogSumExpContrastiveLoss',
     'MaskDeformableDETR',
     'MemoryBank',

@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.detectors import DeformableDETR
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
@@ -14,6 +15,7 @@ from torchvision.ops import batched_nms
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
 
+from .deformable_attention import GatherDeformableAttention
 from .ota_assigner import OTAMatch
 from .pretrained import fitting_weights
 
@@ -124,6 +126,15 @@ class MaskDeformableDETR(DeformableDETR):
             init_cfg=init_cfg,
         )
         self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
+
+    def _init_layers(self) -> None:
+        super()._init_layers()
+        # mmdet's layers build mmcv's module by name. Ours has the same parameters and only another
+        # forward; a new module would draw other random weights.
+        for layers in (self.encoder.layers, self.decoder.layers):
+            for module in layers.modules():
+                if type(module) is MultiScaleDeformableAttention:
+                    module.__class__ = GatherDeformableAttention
 
     def init_weights(self) -> None:
         """Initialise; ``init_cfg=dict(type='Pretrained', checkpoint=...)`` has the last word.
