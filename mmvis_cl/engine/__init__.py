@@ -3,6 +3,7 @@
 from .accumulating_loop import AccumulatingTrainLoop
 from .hooks import (
     CheckFitHook,
+    FastInferenceHook,
     IterationSeedHook,
     PeakMemoryHook,
     ProgressBarHook,
@@ -12,6 +13,7 @@ from .hooks import (
 __all__ = [
     'AccumulatingTrainLoop',
     'CheckFitHook',
+    'FastInferenceHook',
     'IterationSeedHook',
     'PeakMemoryHook',
     'ProgressBarHook',

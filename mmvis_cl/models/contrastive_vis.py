@@ -1,6 +1,9 @@
 """The video model: joins the image network, the embeddings, the association and the results."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby, repeat
 
 import torch
 from mmdet.models.mot import BaseMOTModel
@@ -8,6 +11,7 @@ from mmdet.structures import DetDataSample, TrackSampleList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
 
@@ -72,12 +76,17 @@ class ContrastiveVIS(BaseMOTModel):
         embed_head (dict): a :class:`ContrastiveHead`; its ``embed_dims`` is set.
         tracker (dict): a :class:`MemoryBankTracker`.
         test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
-            an identity with a mean probability above it gives a track.
+            an identity with a mean probability above it gives a track; ``frames_per_pass``, most
+            frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
+            to run its matrix products and convolutions in (float32 if None or not given).
         both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
             reference frame teaches only embeddings; twice the supervision for one pass through the
             network, for short training from scratch.
         data_preprocessor (dict, optional): a :class:`VISDataPreprocessor`.
         init_cfg (dict, optional): mmengine's initialisation config.
+
+    Raises:
+        InputError: ``frames_per_pass`` or ``autocast`` is out of range.
     """
 
     def __init__(
@@ -95,6 +104,12 @@ class ContrastiveVIS(BaseMOTModel):
         self.embed_head = MODELS.build(dict(embed_head, embed_dims=self.detector.embed_dims))
         self.tracker = MODELS.build(tracker)
         self.test_cfg = test_cfg
+        if test_cfg.get('autocast') not in (None, 'bfloat16', 'float16'):
+            raise InputError(
+                f'test_cfg.autocast={test_cfg["autocast"]!r}: must be bfloat16, float16 or None'
+            )
+        if test_cfg.get('frames_per_pass', 1) < 1:
+            raise InputError('test_cfg.frames_per_pass: at least 1 is needed')
         self.both_ways = both_ways
         # The video that predict() is in; who watches several at once changes it between frames.
         self.session: VideoSession | None = None
@@ -140,9 +155,10 @@ class ContrastiveVIS(BaseMOTModel):
 
         Frames must come in order; frame 0 starts a video. Each frame's ``pred_track_instances`` is
         the state at that frame. With a video's last frame the sample also gets ``video_result``.
+        The frames go through the network ``frames_per_pass`` at a time.
 
         Args:
-            inputs (Tensor): (N, T, 3, H, W), N videos; N must be 1 if a video comes in parts.
+            inputs (Tensor): (N, T, 3, H, W), N videos or N parts of T frames one after the other.
             data_samples (list[TrackDataSample]): N samples of T frames, with ``frame_id``,
                 ``video_id``, ``ori_video_length``, ``img_shape``, ``ori_shape`` and, if the frames
                 of the video are mirrored, ``flip``.
@@ -154,7 +170,9 @@ class ContrastiveVIS(BaseMOTModel):
         Raises:
             ValueError: a frame came out of order.
         """
-        for frames, sample in zip(inputs, data_samples, strict=True):
+        frames = [frame for sample in data_samples for frame in sample]
+        states = self._frame_states(inputs.flatten(0, 1), frames)
+        for sample in data_samples:
             first = sample[0]
             if first.frame_id == 0:
                 self.session = self.start_video(
@@ -170,15 +188,38 @@ class ContrastiveVIS(BaseMOTModel):
             ):
                 raise ValueError(
                     f'frame {first.frame_id} of video {first.video_id} came out of order: frames '
-                    'must come one by one from frame 0 (use TrackImgSampler with batch_size=1)'
+                    'must come one by one from frame 0 (use TrackImgSampler)'
                 )
-            predictions = self.track_frames(session, frames, list(sample))
-            for frame, prediction in zip(sample, predictions, strict=True):
-                frame.pred_track_instances = prediction
+            for frame in sample:
+                frame.pred_track_instances = self.track_frame(
+                    session, *next(states), frame.img_shape
+                )
             if session.next_frame == first.ori_video_length:
                 sample.set_metainfo(dict(video_result=session.result))
                 self.session = None
         return data_samples
+
+    def _frame_states(
+        self, inputs: Tensor, samples: list[DetDataSample]
+    ) -> Iterator[tuple[QueryStates, int]]:
+        """For each frame the states of its pass and its place in them; a pass when it is needed.
+
+        A frame must not see how large the others of its batch are: frames of one size go together,
+        with the padding that they have alone.
+        """
+        per_pass = self.test_cfg.get('frames_per_pass', 8)
+        multiple = getattr(self.data_preprocessor, 'pad_size_divisor', None)
+        for (h, w), run in groupby(range(len(samples)), lambda i: samples[i].img_shape[:2]):
+            if multiple:
+                h, w = (-(-side // multiple) * multiple for side in (h, w))
+                inputs_of_size = inputs[..., :h, :w]
+            else:
+                inputs_of_size = inputs
+            run = list(run)
+            for i in range(run[0], run[-1] + 1, per_pass):
+                end = min(i + per_pass, run[-1] + 1)
+                states = self.query_states(inputs_of_size[i:end], samples[i:end])
+                yield from zip(repeat(states), range(end - i))
 
     def _forward(self, inputs: Tensor, data_samples=None, **kwargs) -> dict[str, Tensor]:
         """Raw outputs of the last layer for all frames, nothing selected.
@@ -216,7 +257,18 @@ class ContrastiveVIS(BaseMOTModel):
             flip=flip,
         )
 
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        name = self.test_cfg.get('autocast')
+        if name is None:  # as it is around: a test loop may have one of its own
+            return nullcontext()
+        return torch.autocast(device.type, getattr(torch, name))
+
     @torch.no_grad()
+    def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
+        """Run the network on frames (T, 3, H, W) at once, in the precision of the test."""
+        with self._autocast(frames.device):
+            return self.detector.query_states(frames, samples)
+
     def track_frames(
         self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]
     ) -> list[InstanceData]:
@@ -230,12 +282,13 @@ class ContrastiveVIS(BaseMOTModel):
         Returns:
             list[InstanceData]: of each frame, its identities; see :meth:`predict`.
         """
-        states = self.detector.query_states(frames, samples)
+        states = self.query_states(frames, samples)
         return [
             self.track_frame(session, states, t, sample.img_shape)
             for t, sample in enumerate(samples)
         ]
 
+    @torch.no_grad()
     def track_frame(
         self, session: VideoSession, states: QueryStates, t: int, img_shape: tuple[int, int]
     ) -> InstanceData:
@@ -251,14 +304,10 @@ class ContrastiveVIS(BaseMOTModel):
             InstanceData: the identities of the frame.
         """
         index, prob = self.detector.select_queries(states.logits[-1, t], states.boxes[-1, t])
-        return self.associate(
-            session,
-            prob,
-            states.boxes[-1, t, index],
-            self.embed_head(states.states[-1, t, index]),
-            self.detector.mask_logits(states, t, index, img_shape),
-            img_shape,
-        )
+        with self._autocast(states.states.device):
+            masks = self.detector.mask_logits(states, t, index, img_shape)
+        embeds = self.embed_head(states.states[-1, t, index])
+        return self.associate(session, prob, states.boxes[-1, t, index], embeds, masks, img_shape)
 
     def associate(
         self,

@@ -4,6 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.detectors import DeformableDETR
 from mmdet.structures import DetDataSample, SampleList
@@ -15,6 +16,7 @@ from torchvision.ops import batched_nms
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
 
+from .chunked_ffn import ChunkedFFN
 from .deformable_attention import GatherDeformableAttention
 from .ota_assigner import OTAMatch
 from .pretrained import fitting_weights
@@ -129,12 +131,12 @@ class MaskDeformableDETR(DeformableDETR):
 
     def _init_layers(self) -> None:
         super()._init_layers()
-        # mmdet's layers build mmcv's module by name. Ours has the same parameters and only another
-        # forward; a new module would draw other random weights.
+        # mmdet's layers build mmcv's modules by name. Ours have the same parameters and only
+        # another forward; new modules would draw other random weights.
+        ours = {MultiScaleDeformableAttention: GatherDeformableAttention, FFN: ChunkedFFN}
         for layers in (self.encoder.layers, self.decoder.layers):
             for module in layers.modules():
-                if type(module) is MultiScaleDeformableAttention:
-                    module.__class__ = GatherDeformableAttention
+                module.__class__ = ours.get(type(module), type(module))
 
     def init_weights(self) -> None:
         """Initialise; ``init_cfg=dict(type='Pretrained', checkpoint=...)`` has the last word.
@@ -171,9 +173,12 @@ class MaskDeformableDETR(DeformableDETR):
             sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
         encoder_inputs, decoder_inputs = self.pre_transformer(self.extract_feat(inputs), samples)
         encoded = self.forward_encoder(**encoder_inputs)
-        queries, _ = self.pre_decoder(**encoded)
-        decoded = self.forward_decoder(**decoder_inputs, **queries)
-        logits, boxes = self.bbox_head(decoded['hidden_states'], decoded['references'])
+        # bfloat16 has 256 steps between a half and one: boxes would be some pixels off
+        with torch.autocast(inputs.device.type, enabled=False):
+            encoded['memory'] = encoded['memory'].float()
+            queries, _ = self.pre_decoder(**encoded)
+            decoded = self.forward_decoder(**decoder_inputs, **queries)
+            logits, boxes = self.bbox_head(decoded['hidden_states'], decoded['references'])
 
         shapes = encoded['spatial_shapes'].tolist()
         levels = encoded['memory'].split([h * w for h, w in shapes], dim=1)

@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from release_fixtures import ROOT, frame_sample, track_sample
 
+from mmvis_cl.errors import InputError
 from mmvis_cl.models.contrastive_vis import mask_iou, mask_nms
 from mmvis_cl.registry import MODELS
 
@@ -248,3 +249,69 @@ def test_image_network_on_its_own(model):
     instances = predicted[0].pred_instances
     assert instances.masks.shape == (len(instances), 32, 48)
     assert (instances.scores[:-1] >= instances.scores[1:]).all()
+
+
+def same_tracks(found, expected):
+    assert len(expected) > 0
+    for a, b in zip(found, expected, strict=True):
+        assert (a.identity, a.label, a.segmentations) == (b.identity, b.label, b.segmentations)
+        assert a.score == pytest.approx(b.score, abs=1e-5)
+
+
+@pytest.mark.parametrize('per_pass', [1, 3, 8])
+def test_frames_in_batches_give_what_they_give_one_by_one(model, per_pass):
+    expected = predict(model, *video(5)).video_result.tracks
+    passes = []
+    hook = model.detector.backbone.register_forward_pre_hook(
+        lambda _, inputs: passes.append(len(inputs[0]))
+    )
+    kept, model.test_cfg = model.test_cfg, dict(model.test_cfg, frames_per_pass=per_pass)
+    frames, samples = video(5)
+    # as the data loader gives a batch of 5: five parts of one frame each
+    data = dict(
+        inputs=[frame[None] for frame in frames], data_samples=[track_sample([s]) for s in samples]
+    )
+    try:
+        with torch.no_grad():
+            found = model(**model.data_preprocessor(data), mode='predict')
+    finally:
+        hook.remove()
+        model.test_cfg = kept
+    assert passes == {1: [1] * 5, 3: [3, 2], 8: [5]}[per_pass]
+    same_tracks(found[-1].video_result.tracks, expected)
+
+
+def test_videos_of_two_sizes_in_a_batch(model):
+    """The smaller frames are not padded to the larger ones' size."""
+    videos = [video(2, 1, (64, 96), video_id=1), video(2, 2, (32, 64), video_id=2)]
+    alone = [predict(model, *v).video_result.tracks for v in videos]
+    data = dict(
+        inputs=[frames[t : t + 1] for frames, _ in videos for t in (0, 1)],
+        data_samples=[track_sample([samples[t]]) for _, samples in videos for t in (0, 1)],
+    )
+    with torch.no_grad():
+        found = model(**model.data_preprocessor(data), mode='predict')
+    same_tracks(found[1].video_result.tracks, alone[0])
+    same_tracks(found[3].video_result.tracks, alone[1])
+
+
+def test_bfloat16_is_close(model):
+    frames, samples = video(1)
+    data = model.data_preprocessor(dict(inputs=[frames], data_samples=[track_sample(samples)]))
+    states = model.query_states(data['inputs'][0], samples)
+    kept, model.test_cfg = model.test_cfg, dict(model.test_cfg, autocast='bfloat16')
+    low = model.query_states(data['inputs'][0], samples)
+    model.test_cfg = kept
+    assert all(x.dtype == torch.float32 for x in low[:4])  # what decides is in float32
+    assert not torch.equal(low.states, states.states)
+    assert (low.boxes - states.boxes).abs().max() < 0.01
+    assert (low.logits.sigmoid() - states.logits.sigmoid()).abs().max() < 0.02
+
+
+@pytest.mark.parametrize('option', [dict(autocast='int8'), dict(frames_per_pass=0)])
+def test_bad_test_options(option):
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py').model
+        cfg.test_cfg.update(option)
+        with pytest.raises(InputError, match=next(iter(option))):
+            MODELS.build(cfg)

@@ -105,3 +105,11 @@ def test_an_unconverted_checkpoint_of_the_release(run, data, tmp_path, tool, key
     assert code == 2
     assert "is one of the authors' release" in line
     assert f'release_to_mmvis_cl.py {path} OUT.pth' in line
+
+
+def test_amp_needs_a_model_that_has_it(run, checkpoint):
+    code, line = run(
+        'test.py', CONFIG, checkpoint, '--amp', options=['model.type=mmvis_cl.MaskDeformableDETR']
+    )
+    assert code == 2
+    assert line.startswith('error: --amp: a MaskDeformableDETR has no test_cfg.autocast')

@@ -1,4 +1,5 @@
 from .check_fit_hook import CheckFitHook
+from .fast_inference_hook import FastInferenceHook
 from .iteration_seed_hook import IterationSeedHook
 from .peak_memory_hook import PeakMemoryHook
 from .progress_bar_hook import ProgressBarHook
@@ -6,6 +7,7 @@ from .track_video_hook import TrackVideoHook
 
 __all__ = [
     'CheckFitHook',
+    'FastInferenceHook',
     'IterationSeedHook',
     'PeakMemoryHook',
     'ProgressBarHook',

@@ -1,0 +1,33 @@
+"""A model that is only tested need not keep the form in which it was trained."""
+
+from mmengine.hooks import Hook
+
+from mmvis_cl.models.fast_inference import prepare_for_inference
+from mmvis_cl.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FastInferenceHook(Hook):
+    """Before a test, once the checkpoint is loaded, calls :func:`prepare_for_inference`.
+
+    Not before the validations of a training. ``tools/test.py`` adds it, with the defaults, to a
+    config that has none.
+
+    Args:
+        fuse_bn (bool): put batch norms into the convolutions before them.
+        channels_last (bool, optional): let channels lie next to each other; if None, on the CPU
+            only.
+        pointwise_linear (bool): compute linear layers on many rows as convolutions on a CPU.
+    """
+
+    def __init__(
+        self,
+        fuse_bn: bool = True,
+        channels_last: bool | None = None,
+        pointwise_linear: bool = True,
+    ) -> None:
+        self.options = (fuse_bn, channels_last, pointwise_linear)
+
+    def before_test(self, runner) -> None:
+        """Change the runner's model."""
+        prepare_for_inference(runner.model, *self.options)

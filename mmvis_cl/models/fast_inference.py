@@ -1,0 +1,45 @@
+"""What makes the image network faster once its weights are final."""
+
+from mmcv.cnn.utils import fuse_conv_bn
+from mmdet.models.backbones import ResNet
+from torch import channels_last, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from .deformable_detr import MaskDeformableDETR
+from .pointwise_linear import PointwiseLinear
+
+_PLAIN = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+def prepare_for_inference(
+    model: nn.Module,
+    fuse_bn: bool = True,
+    convs_channels_last: bool | None = None,
+    pointwise_linear: bool = True,
+) -> None:
+    """Change a model's image networks for inference; outputs stay the same but for rounding.
+
+    Of the time of r50's backbone at 480x854 on a CPU fused norms and channels_last save 9 % each.
+
+    Args:
+        model (nn.Module): holds one or more :class:`MaskDeformableDETR`. Once its batch norms are
+            fused it can neither be trained nor saved for training.
+        fuse_bn (bool): put batch norms into the convolutions before them. Only in mmdet's ResNets,
+            where a norm follows each convolution; what other backbones do in between is not known.
+        convs_channels_last (bool, optional): let channels lie next to each other; if None, on the
+            CPU only.
+        pointwise_linear (bool): make linear layers :class:`PointwiseLinear`.
+    """
+    for module in model.modules():
+        if not isinstance(module, MaskDeformableDETR):
+            continue
+        for linear in module.modules():
+            if pointwise_linear and type(linear) is nn.Linear:
+                linear.__class__ = PointwiseLinear
+        backbone = module.backbone
+        norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm)]
+        if fuse_bn and isinstance(backbone, ResNet) and all(type(m) in _PLAIN for m in norms):
+            fuse_conv_bn(backbone)
+        on_cpu = next(backbone.parameters()).device.type == 'cpu'
+        if on_cpu if convs_channels_last is None else convs_channels_last:
+            backbone.to(memory_format=channels_last)
