@@ -31,7 +31,11 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='go on from this checkpoint, or from the newest in the work dir if none is named',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (GPU only)')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: bfloat16, the losses in float32 (GPU only)',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -71,7 +75,13 @@ def main() -> None:
             if not torch.cuda.is_available():
                 raise InputError('--amp: mixed precision needs a GPU, and none was found')
             cfg.optim_wrapper.type = 'AmpOptimWrapper'
-            cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+            if cfg.optim_wrapper.setdefault('dtype', 'bfloat16') == 'bfloat16':
+                if not torch.cuda.is_bf16_supported(including_emulation=False):
+                    raise InputError(
+                        '--amp: this GPU has no bfloat16; leave --amp out, or add --cfg-options '
+                        'optim_wrapper.dtype=float16'
+                    )
+                cfg.optim_wrapper.setdefault('loss_scale', 1.0)  # its range is that of float32
         if args.resume == 'auto':
             # With nothing to resume, `load_from` must keep its meaning.
             cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None

@@ -45,8 +45,9 @@ class ContrastiveHead(BaseModule):
         )
 
     def forward(self, states: Tensor) -> Tensor:
-        """Embeddings of query states: (..., C) -> (..., embed_channels)."""
-        return self.embed(states)
+        """Embeddings of query states: (..., C) -> (..., embed_channels), in float32."""
+        with torch.autocast(states.device.type, enabled=False):
+            return self.embed(states.float())
 
     def loss(
         self,
@@ -74,22 +75,30 @@ class ContrastiveHead(BaseModule):
             dict[str, Tensor]: ``loss_embed`` and ``loss_embed_aux``; 0 with a gradient where no
             object is seen in both frames.
         """
-        contrast, auxiliary = [], []
-        for i, (key, ref) in enumerate(zip(key_samples, ref_samples, strict=True)):
-            same = key.gt_instances.instances_ids[:, None] == ref.gt_instances.instances_ids
-            in_key, in_ref = same.nonzero(as_tuple=True)
-            # only what the key frame shows is matched in the reference frame
-            positive, negative = self.selector.select(
-                ref_logits[i],
-                ref_boxes[i],
-                ref.gt_instances.labels[in_ref],
-                normalized_boxes(ref)[in_ref],
-            )
-            embeds = key_embeds[i][in_key]
-            contrast.append(self.loss_embed(embeds @ ref_embeds[i].T, positive, negative))
-            cosine = F.normalize(embeds, dim=1) @ F.normalize(ref_embeds[i], dim=1).T
-            auxiliary.append(self.loss_embed_aux(cosine, positive, negative))
-        contrast, auxiliary = torch.cat(contrast), torch.cat(auxiliary)
+        pairs = list(zip(key_samples, ref_samples, strict=True))
+        # only what the key frame shows is matched in the reference frame
+        same = [
+            (key.gt_instances.instances_ids[:, None] == ref.gt_instances.instances_ids)
+            .nonzero()
+            .unbind(1)
+            for key, ref in pairs
+        ]
+        selected = self.selector.select_images(
+            ref_logits,
+            ref_boxes,
+            [ref.gt_instances.labels[i] for (_, ref), (_, i) in zip(pairs, same, strict=True)],
+            [normalized_boxes(ref)[i] for (_, ref), (_, i) in zip(pairs, same, strict=True)],
+        )
+        positive, negative = (torch.cat(masks) for masks in zip(*selected, strict=True))
+        similarity, cosine = [], []
+        # products of half precision would tell similar embeddings no longer apart
+        with torch.autocast(ref_embeds.device.type, enabled=False):
+            for embeds, others, (in_key, _) in zip(key_embeds, ref_embeds, same, strict=True):
+                embeds, others = embeds[in_key].float(), others.float()
+                similarity.append(embeds @ others.T)
+                cosine.append(F.normalize(embeds, dim=1) @ F.normalize(others, dim=1).T)
+        contrast = self.loss_embed(torch.cat(similarity), positive, negative)
+        auxiliary = self.loss_embed_aux(torch.cat(cosine), positive, negative)
         count = max(len(contrast), 1)
         # keeps every embedding in the graph when no object is seen twice
         nothing = 0 * (ref_embeds.sum() + sum(e.sum() for e in key_embeds))

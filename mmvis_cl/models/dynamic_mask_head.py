@@ -2,7 +2,6 @@
 
 import torch
 from mmdet.structures import SampleList
-from mmdet.utils import reduce_mean
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +9,7 @@ from torch.nn import functional as F
 from mmvis_cl.registry import MODELS
 
 from .ota_assigner import OTAMatch
-from .query_head import layer_prefix
+from .query_head import LayerMeans, layer_losses, matched_queries
 
 
 def mlp(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
@@ -189,31 +188,26 @@ class DynamicMaskHead(BaseModule):
             for the layers before the last, each divided by the layer's number of matched queries.
         """
         num_layers = len(states)
-        logits, targets, layers = [], [], []
-        for i, (match, sample) in enumerate(zip(matches, samples, strict=True)):
-            layer, query = (match.objects >= 0).nonzero(as_tuple=True)
-            h, w = sample.img_shape[:2]
-            scale = centers.new_tensor([w, h])
-            logits.append(
-                self(features[i], states[layer, i, query], centers[layer, i, query] * scale)
-            )
-            masks = self.mask_targets(sample.gt_instances.masks, logits[-1])
-            targets.append(masks[match.objects[layer, query]])
-            layers.append(layer)
+        layer, image, query, of = matched_queries(matches)
+        sizes = [sample.img_shape[1::-1] for sample in samples]  # w, h
+        centers = centers[layer, image, query] * centers.new_tensor(sizes)[image]
+        states = states[layer, image, query]
+        logits, targets = [], []
+        per_image = torch.bincount(image, minlength=len(samples)).tolist()
+        for feature, sample, state, center in zip(
+            features, samples, states.split(per_image), centers.split(per_image), strict=True
+        ):
+            logits.append(self(feature, state, center))
+            targets.append(self.mask_targets(sample.gt_instances.masks, logits[-1]))
         logits = torch.cat(logits).flatten(1)
-        targets = torch.cat(targets).flatten(1)
-        layers = torch.cat(layers)
+        targets = torch.cat(targets).flatten(1)[of]
 
+        per_layer = LayerMeans(layer, num_layers)
         focal = self.loss_mask(logits, targets).mean(1)
         dice = self.loss_dice(logits, targets, reduction_override='none')
-        losses = {}
-        for layer in range(num_layers):
-            here = layers == layer
-            count = reduce_mean(here.sum().float()).clamp(min=1)
-            prefix = layer_prefix(layer, num_layers)
-            losses[f'{prefix}loss_mask'] = focal[here].sum() / count
-            losses[f'{prefix}loss_dice'] = dice[here].sum() / count
-        return losses
+        return layer_losses('loss_mask', per_layer(focal)) | layer_losses(
+            'loss_dice', per_layer(dice)
+        )
 
     def mask_targets(self, masks, like: Tensor) -> Tensor:
         """Sample ground truth masks at the centre of each stride-4 cell.

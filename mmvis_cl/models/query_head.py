@@ -6,7 +6,6 @@ from mmdet.structures import SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
 from mmdet.utils import reduce_mean
 from torch import Tensor
-from torch.nn import functional as F
 
 from mmvis_cl.registry import MODELS
 
@@ -29,9 +28,58 @@ def normalized_boxes(sample) -> Tensor:
     return bbox_xyxy_to_cxcywh(bboxes) / bboxes.new_tensor([w, h, w, h])
 
 
-def layer_prefix(layer: int, num_layers: int) -> str:
-    """mmdet's prefix for the losses of a decoder layer: 'd0.', 'd1.', ..., '' for the last."""
-    return '' if layer == num_layers - 1 else f'd{layer}.'
+def layer_losses(name: str, values: Tensor) -> dict[str, Tensor]:
+    """The losses (L,) of the decoder layers under mmdet's names.
+
+    'd0.' + name, 'd1.' + name, ..., and the name alone for the last layer.
+    """
+    last = len(values) - 1
+    return {
+        name if layer == last else f'd{layer}.{name}': value
+        for layer, value in enumerate(values.unbind())
+    }
+
+
+def matched_queries(matches: list[OTAMatch]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """All queries of B images that learn an object, over all layers.
+
+    Args:
+        matches (list[OTAMatch]): one an image.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor, Tensor]: of each such query its layer, its image, its number,
+        and its object's place among the objects of all images, one image after the other.
+    """
+    objects = torch.stack([match.objects for match in matches])  # (B, L, Q)
+    before = [0]
+    for match in matches[:-1]:
+        before.append(before[-1] + match.best_query.shape[1])
+    image, layer, query = (objects >= 0).nonzero(as_tuple=True)  # images one after the other
+    of = objects[image, layer, query] + objects.new_tensor(before)[image]
+    return layer, image, query, of
+
+
+class LayerMeans:
+    """Sums of the matched queries' losses by layer, over the layer's number of matched queries.
+
+    The number is the mean over all processes, and at least 1.
+
+    Args:
+        layer (Tensor): (m,) long, the layer of each matched query.
+        num_layers (int): L.
+
+    Attributes:
+        count (Tensor): (L,) float32.
+    """
+
+    def __init__(self, layer: Tensor, num_layers: int) -> None:
+        self.layer = layer
+        ones = torch.ones_like(layer, dtype=torch.float32)
+        self.count = reduce_mean(ones.new_zeros(num_layers).index_add(0, layer, ones)).clamp(min=1)
+
+    def __call__(self, losses: Tensor) -> Tensor:
+        """Losses of queries (m,) to losses of layers (L,)."""
+        return losses.new_zeros(len(self.count)).index_add(0, self.layer, losses) / self.count
 
 
 @MODELS.register_module()
@@ -53,12 +101,12 @@ class QueryHead(DeformableDETRHead):
         Returns:
             list[OTAMatch]: one match an image.
         """
-        return [
-            self.assigner.assign(
-                logits[:, i], boxes[:, i], sample.gt_instances.labels, normalized_boxes(sample)
-            )
-            for i, sample in enumerate(samples)
-        ]
+        return self.assigner.assign_images(
+            logits,
+            boxes,
+            [sample.gt_instances.labels for sample in samples],
+            [normalized_boxes(sample) for sample in samples],
+        )
 
     def loss(
         self, logits: Tensor, boxes: Tensor, matches: list[OTAMatch], samples: SampleList
@@ -78,27 +126,22 @@ class QueryHead(DeformableDETRHead):
             dict[str, Tensor]: ``loss_cls``, ``loss_bbox``, ``loss_iou`` and the same with ``d0.``,
             ``d1.`` ... for the layers before the last. 0 with a gradient where there is no object.
         """
-        objects = torch.stack([m.objects for m in matches], 1)  # (L, B, Q)
-        matched = objects >= 0
+        layer, image, query, of = matched_queries(matches)
+        labels = torch.cat([sample.gt_instances.labels for sample in samples])
         target_class = torch.zeros_like(logits)
-        target_boxes = torch.zeros_like(boxes)
-        for i, sample in enumerate(samples):
-            layer, query = matched[:, i].nonzero(as_tuple=True)
-            of = objects[layer, i, query]
-            one_hot = F.one_hot(sample.gt_instances.labels[of], logits.shape[-1])
-            target_class[layer, i, query] = one_hot.to(logits.dtype)
-            target_boxes[layer, i, query] = normalized_boxes(sample)[of].to(boxes.dtype)
+        target_class[layer, image, query, labels[of]] = 1
+        pred = boxes[layer, image, query]
+        target = torch.cat([normalized_boxes(sample) for sample in samples])[of].to(pred)
 
-        loss_cls = self.loss_cls(logits, target_class).sum((1, 2, 3))
-        losses = {}
-        num_layers = len(logits)
-        for layer in range(num_layers):
-            count = reduce_mean(matched[layer].sum().float()).clamp(min=1)
-            pred, target = boxes[layer][matched[layer]], target_boxes[layer][matched[layer]]
-            prefix = layer_prefix(layer, num_layers)
-            losses[f'{prefix}loss_cls'] = loss_cls[layer] / count
-            losses[f'{prefix}loss_bbox'] = self.loss_bbox(pred, target, avg_factor=count)
-            losses[f'{prefix}loss_iou'] = self.loss_iou(
-                bbox_cxcywh_to_xyxy(pred), bbox_cxcywh_to_xyxy(target), avg_factor=count
-            )
-        return losses
+        per_layer = LayerMeans(layer, len(logits))
+        loss_cls = self.loss_cls(logits, target_class).sum((1, 2, 3)) / per_layer.count
+        l1 = giou = pred.sum(1)  # of no query; mmdet's losses lose the gradient there
+        if len(pred):
+            l1 = self.loss_bbox(pred, target, reduction_override='none').sum(1)
+            corners = bbox_cxcywh_to_xyxy(pred), bbox_cxcywh_to_xyxy(target)
+            giou = self.loss_iou(*corners, reduction_override='none')
+        return (
+            layer_losses('loss_cls', loss_cls)
+            | layer_losses('loss_bbox', per_layer(l1))
+            | layer_losses('loss_iou', per_layer(giou))
+        )

@@ -1,5 +1,7 @@
 """Which queries of the reference frame attract an object's embedding, and which repel it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -39,9 +41,33 @@ class ReferenceSelector:
         Returns:
             tuple[Tensor, Tensor]: positives and negatives, each (n, Q) bool.
         """
-        given = []
-        for topk in (self.positive_topk, self.negative_topk):
-            match = self.assigner.assign(logits[None], boxes[None], labels, gt_boxes, topk)
-            index = torch.arange(len(labels), device=logits.device)
-            given.append(match.objects[0] == index[:, None])
-        return given[0], ~given[1]
+        one = self.select_images(logits[None], boxes[None], [labels], [gt_boxes])
+        return one[0]
+
+    def select_images(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        labels: Sequence[Tensor],
+        gt_boxes: Sequence[Tensor],
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Positives and negatives of the objects of several images, matched in one go.
+
+        Args:
+            logits (Tensor): (B, Q, K) of the reference frames.
+            boxes (Tensor): (B, Q, 4) of the reference frames.
+            labels (Sequence[Tensor]): of each frame (n,).
+            gt_boxes (Sequence[Tensor]): of each frame (n, 4).
+
+        Returns:
+            list[tuple[Tensor, Tensor]]: as :meth:`select`, for each image.
+        """
+        matches = self.assigner.assign_images(
+            logits[None], boxes[None], labels, gt_boxes, (self.positive_topk, self.negative_topk)
+        )
+        selected = []
+        for match, of in zip(matches, labels, strict=True):
+            index = torch.arange(len(of), device=logits.device)
+            narrow, wide = match.objects[:, None] == index[:, None]
+            selected.append((narrow, ~wide))
+        return selected

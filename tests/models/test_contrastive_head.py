@@ -53,3 +53,18 @@ def test_objects_in_one_frame_only_give_no_term(head):
     none = head.loss([embeds], *ref, *([s] for s in pair([1, 5], [7])))
     assert none['loss_embed'].item() == none['loss_embed_aux'].item() == 0
     assert none['loss_embed'].requires_grad
+
+
+def test_two_pairs_at_once_are_the_mean_over_all_objects(head):
+    torch.manual_seed(1)
+    ref = torch.randn(2, 30, 8), torch.randn(2, 30, 1), torch.rand(2, 30, 4) * 0.3 + 0.2
+    embeds = [torch.randn(3, 8), torch.randn(2, 8)]
+    pairs = [pair([1, 3, 5], [5, 3, 1]), pair([2, 4], [4, 2])]
+    head.loss_embed_aux.negatives_per_positive = 1000  # nothing is drawn
+    both = head.loss(embeds, *ref, *zip(*pairs, strict=True))
+    alone = [
+        head.loss(embeds[i : i + 1], *(x[i : i + 1] for x in ref), *([s] for s in pairs[i]))
+        for i in range(2)
+    ]
+    for name, value in both.items():
+        torch.testing.assert_close(value, (3 * alone[0][name] + 2 * alone[1][name]) / 5)

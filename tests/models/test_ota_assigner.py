@@ -102,6 +102,26 @@ def test_layers_do_not_influence_each_other():
         assert torch.equal(one.objects[0], both.objects[layer])
 
 
+def test_images_together_are_matched_as_each_alone():
+    """Also one without objects, and with several numbers of candidates at once."""
+    counts = (5, 0, 8, 1)
+    cases = [
+        random_case(10 + i, num_queries=12, num_objects=max(n, 1)) for i, n in enumerate(counts)
+    ]
+    logits, predicted = (torch.stack(parts, 1) for parts in list(zip(*cases, strict=True))[:2])
+    labels = [case[2][:n] for case, n in zip(cases, counts, strict=True)]
+    truth = [case[3][:n] for case, n in zip(cases, counts, strict=True)]
+    assigner = OTAAssigner()
+    together = assigner.assign_images(logits, predicted, labels, truth, (3, 100))
+    for i, match in enumerate(together):
+        for j, topk in enumerate((3, 100)):
+            alone = assigner.assign(logits[:, i], predicted[:, i], labels[i], truth[i], topk)
+            assert torch.equal(match.objects[2 * j : 2 * j + 2], alone.objects)
+            assert torch.equal(match.best_query[2 * j : 2 * j + 2], alone.best_query)
+    none = assigner.assign_images(logits[:, 1:2], predicted[:, 1:2], labels[1:2], truth[1:2])
+    assert (none[0].objects == -1).all()
+
+
 def test_no_object():
     logits, predicted, labels, truth = random_case(3)
     match = OTAAssigner().assign(logits, predicted, labels[:0], truth[:0])

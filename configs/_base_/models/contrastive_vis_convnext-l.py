@@ -11,6 +11,7 @@ model = dict(
             out_indices=(1, 2, 3),
             strides=(8, 16, 32),
             drop_path_rate=0.3,
+            with_cp=True,  # gradient checkpointing
             # a norm for each map, as mmdet's Swin has; timm's ConvNeXt ends its stages without one
             out_norm=True,
         ),

@@ -15,6 +15,7 @@ model = dict(
             drop_path_rate=0.3,
             out_indices=(1, 2, 3),
             convert_weights=True,
+            with_cp=True,  # gradient checkpointing
             init_cfg=dict(
                 type='Pretrained',
                 checkpoint='https://github.com/SwinTransformer/storage/releases/download/v1.0.0/'

@@ -138,6 +138,21 @@ def test_resized_masks_stay_on_their_objects(scale):
     assert abs(inside[0] - x1) <= 1 and abs(inside[-1] + 1 - x2) <= 1
 
 
+@pytest.mark.parametrize('by_columns', [False, True])
+def test_resized_masks_are_those_of_pillow(by_columns):
+    rng = np.random.default_rng(0)
+    for old, new in zip(rng.integers(1, 90, (40, 2)), rng.integers(1, 90, (40, 2)), strict=True):
+        masks = rng.integers(0, 2, (2, *old), np.uint8)
+        if by_columns:  # as decoded from RLE
+            masks = np.stack([np.asfortranarray(mask) for mask in masks])
+        result = AlignedResize(scale=tuple(map(int, new)), keep_ratio=False).transform(
+            dict(img=np.zeros((*old, 3), np.uint8), gt_masks=BitmapMasks(masks, *old))
+        )
+        for mask, resized in zip(masks, result['gt_masks'].masks, strict=True):
+            expected = Image.fromarray(mask).resize(tuple(new), Image.Resampling.NEAREST)
+            assert np.array_equal(resized, np.array(expected))
+
+
 def test_resize_without_objects():
     result = AlignedResize(scale=(60, 40)).transform(
         dict(
