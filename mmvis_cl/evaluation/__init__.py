@@ -1,5 +1,7 @@
 """Scores of tracks, offline and as an mmengine metric."""
 
+from .box_track_metric import BoxTrackMetric
+from .error_analysis import analyse_errors
 from .long_videos import long_video_ids
 from .merge_results import tracks_by_video
 from .merge_tracks import merge_tracks
@@ -9,7 +11,9 @@ from .track_iou import spatio_temporal_iou
 from .vis_metric import VISMetric
 
 __all__ = [
+    'BoxTrackMetric',
     'VISMetric',
+    'analyse_errors',
     'evaluate_tracks',
     'format_scores',
     'load_annotations',

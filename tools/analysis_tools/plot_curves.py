@@ -16,10 +16,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.visualization.plots import COLOURS, MARKERS, plot_style, save_figure
 
 SCORES = ('youtube_vis/AP', 'youtube_vis/AP50', 'youtube_vis/AP75', 'youtube_vis/AR10')
-# Okabe and Ito's colours, told apart in every kind of colour vision; markers do for print.
-STYLES = (('#0072B2', 'o'), ('#D55E00', 's'), ('#009E73', '^'), ('#CC79A7', 'D'))
 
 
 def read_log(work_dir: str | Path) -> tuple[list[dict], list[dict]]:
@@ -70,12 +69,20 @@ def plot(
     Args:
         training: Records of training, see ``read_log``.
         validation: Records of validation.
-        out: The picture to write; its suffix says the format (.png, .pdf, .svg).
+        out: The picture to write; its suffix says the format (.png, .pdf, .svg). Without one, a
+            PNG and an SVG.
         keys: Names to draw in place of the usual ones, each in a panel of its own.
 
     Raises:
-        InputError: If a key is in no record.
+        InputError: If a key is in no record, or the picture cannot be written.
     """
+    with plot_style():
+        figure = _drawn(training, validation, keys)
+        save_figure(figure, out)
+        plt.close(figure)
+
+
+def _drawn(training: list[dict], validation: list[dict], keys: list[str] | None) -> plt.Figure:
     if keys:
         panels = [[key] for key in keys]
     else:
@@ -89,7 +96,7 @@ def plot(
         rows, columns, figsize=(4.2 * columns, 3 * rows), squeeze=False, layout='constrained'
     )
     for axis, names in zip(axes.flat, panels, strict=False):
-        for name, (colour, marker) in zip(names, STYLES, strict=False):
+        for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
             records = [record for record in training + validation if name in record]
             if not records:
                 known = sorted({key for record in training + validation for key in record})
@@ -109,15 +116,12 @@ def plot(
             axis.legend(fontsize='small')
         axis.set_title(names[0] if len(names) == 1 else 'validation', fontsize='medium')
         axis.set_xlabel('iteration', fontsize='small')
-        axis.grid(alpha=0.3)
         axis.set_xlim(left=0)
         if len(names) > 1:
             axis.set_ylim(0, 1)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
+    return figure
 
 
 def _read_records(path: Path) -> list[dict]:
@@ -145,7 +149,11 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('work_dir', help='the work dir of a training')
-    parser.add_argument('--out', default='curves.png', help='picture to write (.png, .pdf, .svg)')
+    parser.add_argument(
+        '--out',
+        default='curves.png',
+        help='picture to write (.png, .pdf, .svg; without a suffix .png and .svg)',
+    )
     parser.add_argument('--keys', nargs='+', help='what to draw in place of losses and scores')
     args = parser.parse_args()
     try:

@@ -1,0 +1,66 @@
+"""The YouTube-VIS metric for models that track boxes."""
+
+import copy
+
+import numpy as np
+from mmengine.structures import BaseDataElement
+from pycocotools import mask as mask_utils
+
+from mmvis_cl.registry import METRICS
+
+from .track_ap import as_rle
+from .vis_metric import VISMetric
+
+
+@METRICS.register_module()
+class BoxTrackMetric(VISMetric):
+    """AP and AR of tracks of boxes: `VISMetric` with each object's box in place of its mask.
+
+    Boxes are cut at the frame's border and rasterised. Written results (``outfile_prefix``) have
+    the boxes as masks.
+
+    Args:
+        ann_file: Annotations in the format of YouTube-VIS, with masks.
+        any_class: Take all classes for one, as QDTrack does, which learns boxes without classes.
+        **kwargs: Other arguments of `VISMetric`.
+
+    Raises:
+        InputError: See `VISMetric`.
+    """
+
+    default_prefix = 'box_track'
+
+    def __init__(self, ann_file: str, any_class: bool = False, **kwargs) -> None:
+        super().__init__(ann_file=ann_file, **kwargs)
+        self.any_class = any_class
+        truth = self.annotations = copy.deepcopy(self.annotations)
+        sizes = {video['id']: (video['height'], video['width']) for video in truth['videos']}
+        for track in truth.get('annotations') or []:
+            size = sizes[track['video_id']]
+            track['segmentations'] = [
+                mask and _box_rle(mask_utils.toBbox(as_rle(mask, *size)), size)
+                for mask in track['segmentations']
+            ]
+            track.pop('areas', None)  # those of the masks
+            if any_class:
+                track['category_id'] = 1
+        if any_class:
+            truth['categories'] = [dict(id=1, name='object')]
+
+    def _category_ids(self) -> list[int]:
+        if self.any_class:
+            return [1] * len(self.dataset_meta['classes'])
+        return super()._category_ids()
+
+    def _process_frame(self, frame: BaseDataElement) -> None:
+        found = frame.pred_track_instances
+        h, w = (int(side) for side in frame.ori_shape[:2])
+        corners = found.bboxes.detach().cpu().numpy().clip(0, (w, h, w, h)).astype(np.float64)
+        corners[:, 2:] -= corners[:, :2]
+        found.masks = [_box_rle(box, (h, w)) for box in corners]
+        super()._process_frame(frame)
+
+
+def _box_rle(box: np.ndarray, size: tuple[int, int]) -> dict:
+    """RLE, of ``size`` (h, w), of a box x, y, w, h in pixels."""
+    return mask_utils.frPyObjects(box[None], *size)[0]
