@@ -273,7 +273,7 @@ class VISDataset(BaseVideoDataset):
                 continue
             frame = f'{where}, frame {image["frame_id"]}'
             with self._one_problem(frame):
-                mask = _to_rle(segmentation, image['height'], image['width'], frame)
+                mask = to_rle(segmentation, image['height'], image['width'], frame)
                 if bbox is None:
                     bbox = mask_utils.toBbox(mask).tolist()
                 elif len(bbox) != 4:
@@ -304,8 +304,18 @@ def _require(entry: dict, keys: Sequence[str], where: str) -> None:
         )
 
 
-def _to_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
-    """Gives any of COCO's three kinds of segmentation as compressed RLE with str counts."""
+def to_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
+    """Any of COCO's three kinds of segmentation as compressed RLE with str counts.
+
+    Args:
+        segmentation: Polygons (x1, y1, x2, y2, ...), RLE with a list of counts, or compressed RLE.
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        where: What the message of an error begins with.
+
+    Raises:
+        InputError: It is broken or of another size.
+    """
     if isinstance(segmentation, list):
         if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
             raise InputError(

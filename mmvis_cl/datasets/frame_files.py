@@ -1,0 +1,210 @@
+"""Frames of one's own videos: where they are, and how they get into a data set."""
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mmvis_cl.apis.video_source import IMAGE_SUFFIXES, natural_order, open_source, read_image
+from mmvis_cl.errors import InputError
+
+VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.wmv')
+JPEG_QUALITY = 95
+ORIENTATION = 0x0112  # in EXIF
+
+
+@dataclass
+class ImageFrames:
+    """Frames that are image files.
+
+    Attributes:
+        paths: Of the images, in order.
+    """
+
+    paths: list[Path]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self.paths)
+
+    def read_size(self) -> tuple[int, int]:
+        """Height and width of the first frame in pixels.
+
+        Raises:
+            InputError: It cannot be decoded.
+        """
+        return read_image(self.paths[0]).shape[:2]
+
+    def save(self, folder: Path, size: tuple[int, int]) -> Iterator[Path]:
+        """Write ``00000.jpg`` and so on; a JPEG is copied, others are encoded anew.
+
+        Args:
+            folder: Where to; it is there.
+            size: Height and width that each frame must have.
+
+        Yields:
+            The name of each image when it is written.
+
+        Raises:
+            InputError: An image cannot be decoded, or is of another size.
+        """
+        for number, path in enumerate(self.paths):
+            image = read_image(path)  # also of a JPEG, which may be cut off
+            _check_size(image, size, str(path))
+            target = folder / f'{number:05d}.jpg'
+            with Image.open(path) as file:
+                as_it_is = (
+                    file.format == 'JPEG'
+                    and file.mode in ('RGB', 'L')
+                    and file.getexif().get(ORIENTATION, 1) == 1
+                )
+            if as_it_is:
+                shutil.copyfile(path, target)
+            else:
+                Image.fromarray(image).save(target, quality=JPEG_QUALITY)
+            yield target
+
+
+@dataclass
+class VideoFrames:
+    """Frames of a video file.
+
+    Attributes:
+        path: Of the file.
+        numbers: Of the frames, from 0 on, in order.
+    """
+
+    path: Path
+    numbers: list[int]
+
+    def __len__(self) -> int:
+        """How many frames there are."""
+        return len(self.numbers)
+
+    def read_size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels.
+
+        Raises:
+            InputError: It is no video.
+        """
+        with open_source(self.path) as source:
+            return source.size
+
+    def save(self, folder: Path, size: tuple[int, int]) -> Iterator[Path]:
+        """See :meth:`ImageFrames.save`; the file is read to its end.
+
+        Raises:
+            InputError: The file ends before the last frame, is damaged (frames would be missing,
+                and the annotations lie on wrong ones), or is of another size.
+        """
+        place = {number: i for i, number in enumerate(self.numbers)}
+        with open_source(self.path) as source:
+            for frame in source:
+                if frame.index not in place:
+                    continue
+                _check_size(frame.image, size, f'{self.path}, frame {frame.index}')
+                target = folder / f'{place[frame.index]:05d}.jpg'
+                Image.fromarray(frame.image).save(target, quality=JPEG_QUALITY)
+                yield target
+            frames = frame.index + 1
+            if source.problem:
+                raise InputError(
+                    f'{source.problem}: the annotations could lie on wrong frames; give a whole '
+                    'file, or the frames as images'
+                )
+        if frames <= max(self.numbers):
+            raise InputError(
+                f'{self.path}: has {frames} frames, the annotations go to frame '
+                f'{max(self.numbers)} (the first is 0); give the video that was annotated'
+            )
+
+
+Frames = ImageFrames | VideoFrames
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder in natural order (frame2 before frame10)."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(files, key=natural_order)
+
+
+def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
+    """The folder of images, or the video file, that belongs to a video.
+
+    Args:
+        root: A video file, a folder of images, or a folder that holds one of both for each video.
+        names: Names that it may have, without a video's suffix; the first that is there counts.
+        alone: The video is the only one, so that ``root`` itself may be it.
+
+    Raises:
+        InputError: It is not there, or several videos are to come from one file.
+    """
+    if root.is_file() and alone:
+        return root
+    if root.is_file():
+        raise InputError(
+            f'{root}: is one file, but several videos are annotated; give a folder that holds a '
+            f'folder of images or a video file for each, here {names[0]!r}'
+        )
+    if not root.is_dir():
+        raise InputError(f'{root}: there is no such file or folder; correct --frames')
+    files = [path for path in root.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
+    for name in names:
+        if name in ('', '.'):
+            continue
+        if (root / name).is_dir():
+            return root / name
+        for path in sorted(files):
+            if name in (path.name, path.stem):
+                return path
+    if alone and images_in(root):
+        return root
+    raise InputError(
+        f'{root}: holds no folder of images and no video file with the name '
+        f'{" or ".join(repr(name) for name in names if name)}; put it there or correct --frames'
+    )
+
+
+def pick_images(folder: Path, numbers: Sequence[int]) -> dict[int, Path]:
+    """Which image is which frame.
+
+    With as many images as frames they belong together in order. Else, if the images are called
+    ``frame_000012`` as CVAT's are, their numbers count; else the images are those of the whole
+    video, from frame 0 on.
+
+    Args:
+        folder: With the images.
+        numbers: Of the frames that are wanted, in order.
+
+    Returns:
+        The image of each frame that has one; only with names as CVAT's some may have none.
+
+    Raises:
+        InputError: There are too few images.
+    """
+    files = images_in(folder)
+    if len(files) == len(numbers):
+        return dict(zip(numbers, files, strict=True))
+    named = [re.fullmatch(r'frame_(\d+)', path.stem, re.IGNORECASE) for path in files]
+    if files and all(named):
+        by_number = {int(match[1]): path for match, path in zip(named, files, strict=True)}
+        return {number: by_number[number] for number in numbers if number in by_number}
+    if len(files) > numbers[-1]:
+        return {number: files[number] for number in numbers}
+    raise InputError(
+        f'{folder}: holds {len(files)} images for {len(numbers)} frames ({numbers[0]} to '
+        f'{numbers[-1]}); give the images of these frames or of the whole video'
+    )
+
+
+def _check_size(image: np.ndarray, size: tuple[int, int], where: str) -> None:
+    height, width = image.shape[:2]
+    if (height, width) != tuple(size):
+        raise InputError(
+            f'{where}: is {width}x{height} (width x height), its annotations are for '
+            f'{size[1]}x{size[0]}; give the frames that were annotated'
+        )

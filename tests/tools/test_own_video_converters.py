@@ -1,0 +1,165 @@
+"""The converters from CVAT, COCO-video and mask PNGs on the command line."""
+
+import json
+import os
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+from pycocotools import mask as mask_utils
+
+from mmvis_cl.registry import DATASETS, METRICS
+
+ROOT = Path(__file__).parents[2]
+XML = """<annotations><version>1.1</version><meta><task><id>1</id><name>clip{n}</name>
+<size>2</size><labels><label><name>car</name></label><label><name>bus</name></label></labels>
+<original_size><width>30</width><height>20</height></original_size></task></meta>
+<track id="0" label="car"><polygon frame="0" keyframe="1" outside="0" occluded="0"
+points="2,2;8,2;8,6;2,6" z_order="0"/><polygon frame="1" keyframe="0" outside="0" occluded="0"
+points="4,2;10,2;10,6;4,6" z_order="0"/></track></annotations>"""
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs a tool in ``tmp_path``; gives the exit code."""
+
+    def call(tool, *arguments):
+        monkeypatch.setattr('sys.argv', [tool, *map(str, arguments)])
+        try:
+            path = ROOT / 'tools' / 'dataset_converters' / f'{tool}_to_vis.py'
+            runpy.run_path(str(path), run_name='__main__')
+        except SystemExit as ended:
+            return ended.code
+        return 0
+
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        Path(f'clip{number}.xml').write_text(XML.format(n=number))
+        folder = Path('frames') / f'clip{number}'
+        folder.mkdir(parents=True)
+        for t in range(2):
+            Image.new('RGB', (30, 20), (90, 30, 200)).save(folder / f'{t}.jpg')
+    return call
+
+
+def test_from_cvat_to_a_training(run, capsys):
+    out = 'my data'
+    code = run('cvat', 'clip1.xml', 'clip2.xml', '--frames', 'frames', '--out', out,
+               '--val-fraction', '0.5')  # fmt: skip
+    printed = capsys.readouterr()
+    assert code == 0 and 'note' not in printed.err
+    for file in ('train.json', 'valid.json'):  # videos, frames, tracks, masks
+        assert f'{out}/{file} 1 2 1 2' in ' '.join(printed.out.split())
+    assert '2 classes: car, bus' in printed.out
+    content = json.loads(Path(out, 'train.json').read_text())
+    (track,) = content['annotations']
+    assert track['bboxes'] == [[2, 2, 6, 4], [4, 2, 6, 4]] and track['areas'] == [24, 24]
+
+    command = shlex.split(printed.out.splitlines()[-1])
+    assert command == [
+        'python', 'tools/train.py', f'{out}/my_data.py', '--cfg-options', 'load_from=CHECKPOINT'
+    ]  # fmt: skip
+    config = Config.fromfile(command[2])
+    assert config.model.detector.backbone.depth == 50
+    for split, test_mode in (('train', False), ('val', True), ('test', True)):
+        dataset = config[f'{split}_dataloader'].dataset
+        built = DATASETS.build(dict(dataset, type='mmvis_cl.VISDataset', pipeline=[]))
+        assert built.metainfo['classes'] == ('car', 'bus') and built.test_mode == test_mode
+        assert built.get_data_info(0)['video_length'] == 2
+    assert config.model.detector.bbox_head.num_classes == 2
+    assert not config.val_evaluator.format_only
+    evaluator = METRICS.build(dict(config.val_evaluator, type='mmvis_cl.VISMetric'))
+    assert os.path.samefile(evaluator.ann_file, Path(out, 'valid.json'))
+
+
+def test_the_splits_one_after_the_other(run, capsys):
+    options = ['--frames', 'frames', '--out', 'data']
+    assert run('cvat', 'clip1.xml', *options) == 0
+    printed = capsys.readouterr().out
+    assert 'data/valid.json is not there' in printed and 'tools/train.py' not in printed
+    assert run('cvat', 'clip2.xml', *options, '--split', 'valid') == 0
+    assert 'tools/train.py' in capsys.readouterr().out
+    config = Path('data/data.py')
+    config.write_text(config.read_text() + 'max_iters = 7\n')
+    assert run('cvat', 'clip2.xml', *options, '--split', 'test') == 2
+    shutil.move('frames/clip2', 'frames/other')
+    Path('clip2.xml').write_text(XML.format(n=2).replace('clip2', 'other'))
+    assert run('cvat', 'clip2.xml', *options, '--split', 'test') == 0
+    assert config.read_text().endswith('max_iters = 7\n')  # left as the user changed it
+    assert len(list(Path('data/JPEGImages').iterdir())) == 3
+
+
+def test_from_coco_video(run, capsys):
+    rle = mask_utils.encode(np.asfortranarray(np.eye(20, 30, dtype=np.uint8)))
+    rle['counts'] = rle['counts'].decode()
+    content = dict(
+        videos=[dict(id=1, name='clip1')],
+        images=[
+            dict(id=t, video_id=1, frame_index=t, file_name=f'clip1/{t}.jpg', height=20, width=30)
+            for t in range(2)
+        ],
+        annotations=[dict(id=1, image_id=1, track_id=4, category_id=8, segmentation=rle)],
+        categories=[dict(id=8, name='line')],
+    )
+    Path('a.json').write_text(json.dumps(content))
+    assert run('coco_video', 'a.json', '--frames', 'frames', '--out', 'data') == 0
+    (track,) = json.loads(Path('data/train.json').read_text())['annotations']
+    assert track['segmentations'] == [None, rle] and track['category_id'] == 8
+
+
+def test_from_mask_pngs(run, capsys):
+    shutil.move('frames', 'tree/JPEGImages')
+    for number in (1, 2):
+        folder = Path(f'tree/Annotations/clip{number}')
+        folder.mkdir(parents=True)
+        for t in range(2):
+            Image.fromarray(np.full((20, 30), 2, np.uint8)).save(folder / f'{t}.png')
+    Path('list.txt').write_text('clip2\n')
+    options = ['--videos', 'list.txt', '--class', 'blob', '--out', 'data']
+    assert run('mask_png', 'tree', *options) == 0
+    assert '1 classes: blob' in capsys.readouterr().out
+    content = json.loads(Path('data/train.json').read_text())
+    assert content['videos'][0]['file_names'] == ['clip2/00000.jpg', 'clip2/00001.jpg']
+    assert [track['areas'] for track in content['annotations']] == [[600, 600]]
+    Path('c.csv').write_text('object,class\n2,ball\n')
+    assert run('mask_png', 'tree', '--classes', 'c.csv', '--out', 'two') == 0
+    assert '1 classes: ball' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['cvat', 'clip1.xml', '--identity', 'attribute:'], '--identity attribute:: unknown'),
+        (['cvat', 'clip1.xml', '--val-fraction', '1'], '--val-fraction 1.0: must lie'),
+        (['cvat', 'clip1.xml', '--val-fraction', '.5', '--split', 'test'], '--split is test'),
+        (['cvat', 'clip1.xml', '--val-fraction', '.5'], '1 videos cannot be split'),
+        (['cvat', 'absent.xml'], 'absent.xml: there is no such file'),
+        (['coco_video', 'clip1.xml'], 'clip1.xml: not valid JSON'),
+    ],
+)
+def test_one_line_and_no_traces(run, capsys, arguments, message):
+    assert run(*arguments, '--frames', 'frames', '--out', 'data') == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.err.count('\n') == 1
+    assert not Path('data').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['absent'], 'absent/JPEGImages: there is no such folder'),
+        (['.', '--videos', 'absent.txt'], 'absent.txt: cannot be read'),
+        (['.', '--videos', 'empty.txt'], 'empty.txt: is empty'),
+        (['.', '--classes', 'empty.txt'], 'empty.txt: does not say'),
+    ],
+)
+def test_trees_that_are_none(run, capsys, arguments, message):
+    Path('empty.txt').touch()
+    assert run('mask_png', *arguments, '--out', 'data') == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.err.count('\n') == 1
