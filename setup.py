@@ -8,6 +8,7 @@ know that one does for the other. To use them:
     pip install --no-deps .
 """
 
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -15,6 +16,9 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 PTH = 'mmvis_cl_mmcv_ext.pth'
+# Where mim, and `mmvis_cl.apis.find_config`, look for what is not Python code of the package.
+MIM = Path('mmvis_cl') / '.mim'
+MIM_FOLDERS = ('configs', 'tools')
 
 
 def requirements(name: str) -> list[str]:
@@ -28,11 +32,13 @@ def version() -> str:
     return scope['__version__']
 
 
-class BuildPyWithPth(build_py):
-    """Puts the .pth file that imports mmvis_cl_mmcv_ext at the top of site-packages.
+class BuildPy(build_py):
+    """Adds what setuptools has no option for.
 
-    setuptools has no option for this. What lies at the top of the build folder gets there, and in
-    an editable install, which takes nothing from the build folder, what lies in the wheel's.
+    The .pth file that imports mmvis_cl_mmcv_ext goes to the top of site-packages. What lies at the
+    top of the build folder gets there, and in an editable install, which takes nothing from the
+    build folder, what lies in the wheel's. Configs and tools go into the package; an editable
+    install finds them beside it.
     """
 
     def run(self) -> None:
@@ -40,6 +46,13 @@ class BuildPyWithPth(build_py):
         folder = self.build_lib
         if self.editable_mode:
             folder = self.get_finalized_command('install').install_lib
+        else:
+            for name in MIM_FOLDERS:
+                target = Path(self.build_lib) / MIM / name
+                shutil.rmtree(target, ignore_errors=True)  # of an earlier build
+                shutil.copytree(
+                    ROOT / name, target, ignore=shutil.ignore_patterns('__pycache__', '*.py[cod]')
+                )
         self.copy_file(str(ROOT / PTH), str(Path(folder) / PTH))
 
 
@@ -47,11 +60,23 @@ setup(
     name='mmvis_cl',
     version=version(),
     description='Online video instance segmentation by contrastive learning, for MMDetection',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     license='Apache-2.0',
+    keywords='video instance segmentation, tracking, contrastive learning, MMDetection',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: OS Independent',
+        'Programming Language :: Python :: 3',
+        *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmvis_cl', 'mmvis_cl.*']),
-    py_modules=['mmvis_cl_mmcv_ext'],
+    py_modules=['mmvis_cl_mmcv_ext', 'mmvis_cl_command'],
+    entry_points={'console_scripts': ['mmvis-cl = mmvis_cl_command:main']},
     install_requires=requirements('runtime.txt'),
-    extras_require={'dev': requirements('dev.txt')},
-    cmdclass={'build_py': BuildPyWithPth},
+    extras_require={name: requirements(f'{name}.txt') for name in ('dev', 'docs')},
+    cmdclass={'build_py': BuildPy},
 )

@@ -3,6 +3,7 @@
 from . import compat
 from .version import __version__
 
-compat.set_up()
+if not compat.is_put_off():
+    compat.set_up()
 
 __all__ = ['__version__']

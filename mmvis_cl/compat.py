@@ -40,12 +40,29 @@ def set_up() -> None:
     _check_versions()
     if not has_compiled_ops():
         _replace_deformable_attention_op()
+        _replace_two_stage_ops()
     if _refuses_own_checkpoints():
         _load_whole_checkpoints()
     if Version(sys.modules['mmdet'].__version__) < Version('3.4'):
         _give_back_np_float()
     if importlib.util.find_spec('mmtrack') is None:
         _add_mmtrack_scope()
+
+
+def is_put_off() -> bool:
+    """Whether the command line will call :func:`set_up_if_put_off` instead of the import."""
+    return getattr(sys.modules.get('mmvis_cl_command'), 'put_off', False)
+
+
+def set_up_if_put_off() -> None:
+    """Does what the import of the package left out for the command line; see `mmvis_cl_command`.
+
+    Raises:
+        ImportError: See :func:`set_up`.
+    """
+    if is_put_off():
+        sys.modules['mmvis_cl_command'].put_off = False
+        set_up()
 
 
 def has_compiled_ops() -> bool:
@@ -99,6 +116,27 @@ def _replace_deformable_attention_op() -> None:
             )
 
     attention.MultiScaleDeformableAttnFunction = MultiScaleDeformableAttnFunction
+
+
+def _replace_two_stage_ops() -> None:
+    """Lets mmdet's two-stage models run: torchvision has the same NMS and average RoIAlign."""
+    from torchvision import ops
+
+    extension = importlib.import_module('mmcv._ext')
+    roi_align_module = importlib.import_module('mmcv.ops.roi_align')
+    missing = roi_align_module.roi_align
+
+    def nms(boxes, scores, iou_threshold, offset):
+        # with offset 1 a box from 0 to 1 is two pixels wide
+        return ops.nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
+
+    def roi_align(x, rois, output_size, scale=1.0, sampling_ratio=0, pool_mode='avg', aligned=True):
+        if pool_mode != 'avg':
+            return missing(x, rois, output_size, scale, sampling_ratio, pool_mode, aligned)
+        return ops.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+
+    extension.nms = nms
+    roi_align_module.roi_align = roi_align
 
 
 @functools.cache

@@ -36,10 +36,47 @@ def test_mmdet_imports_before_mmvis_cl():
 
 @without_ops
 def test_calling_an_op_says_which_is_missing_and_how_to_build_it():
+    from mmcv.ops import soft_nms
+
+    with pytest.raises(RuntimeError, match=r"'softnms'.*without compiled ops.*`make ops`"):
+        soft_nms(torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.ones(1), 0.5)
+
+
+@without_ops
+def test_max_pooling_roi_align_is_still_missing():
+    from mmcv.ops import RoIAlign
+
+    with pytest.raises(RuntimeError, match='roi_align_forward'):
+        RoIAlign(2, pool_mode='max')(torch.zeros(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 4, 4]]))
+
+
+# Two-stage detectors, with compiled ops or without
+
+
+@pytest.mark.parametrize(('offset', 'kept'), [(0, [1, 0, 2]), (1, [1, 2])])
+def test_nms(offset, kept):
     from mmcv.ops import nms
 
-    with pytest.raises(RuntimeError, match=r"'nms'.*without compiled ops.*`make ops`"):
-        nms(torch.tensor([[0.0, 0.0, 9.0, 9.0]]), torch.ones(1), 0.5)
+    # the IoU of boxes 0 and 1 is 2 / 4; with offset 1, which counts the last pixel, it is 6 / 8
+    boxes = torch.tensor(
+        [[0.0, 0.0, 2.0, 1.0], [0.0, 0.0, 4.0 - offset, 1.0], [5.0, 5.0, 6.0, 6.0]]
+    )
+    scores = torch.tensor([0.8, 0.9, 0.1])
+    dets, index = nms(boxes, scores, 0.6, offset=offset)
+    assert index.tolist() == kept
+    assert torch.equal(dets[:, 4], scores[index])
+
+
+def test_roi_align():
+    from mmcv.ops import RoIAlign
+
+    # a ramp: bilinear samples of it are exact, so each bin gives the x of its centre, half a pixel
+    # less than in the box's coordinates
+    ramp = torch.arange(8.0).expand(1, 1, 8, 8).clone().requires_grad_()
+    out = RoIAlign(2, spatial_scale=0.5)(ramp, torch.tensor([[0.0, 4.0, 4.0, 12.0, 8.0]]))
+    assert out.flatten().tolist() == pytest.approx([2.5, 4.5, 2.5, 4.5])
+    out.sum().backward()
+    assert ramp.grad.sum() == pytest.approx(4.0)
 
 
 @without_ops

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from mmvis_cl.errors import InputError
 
+from . import inert_pickle
+
 # where `to_release` finds what the release saves and our model has no place for
 REST_KEY = 'release_rest'
 
@@ -281,13 +283,15 @@ def window_index(bias_table: Tensor, name: str) -> Tensor:
     return down * side + right
 
 
-def read_checkpoint(path: str, trusted: bool = False) -> dict:
+def read_checkpoint(path: str, trusted: bool = False, skip_objects: bool = False) -> dict:
     """Read a checkpoint without letting it run code.
 
     Args:
         path (str): of the file.
         trusted (bool): let it make objects of any type, and so run any code, as the checkpoints
             that mmengine saves in training need for their logs.
+        skip_objects (bool): put a placeholder where an object of another type stands than tensors
+            and plain values, instead of raising. Runs no code of theirs.
 
     Returns:
         dict: its content.
@@ -297,7 +301,12 @@ def read_checkpoint(path: str, trusted: bool = False) -> dict:
             and plain values.
     """
     try:
-        content = torch.load(path, map_location='cpu', weights_only=not trusted)
+        content = torch.load(
+            path,
+            map_location='cpu',
+            weights_only=not (trusted or skip_objects),
+            pickle_module=inert_pickle if skip_objects else None,
+        )
     except FileNotFoundError as error:
         raise InputError(f'{path}: there is no such checkpoint') from error
     except pickle.UnpicklingError as error:

@@ -43,13 +43,14 @@ class VideoResult:
 
     Args:
         video_id: the video's id in its annotation file, or any name.
-        length (int): frames of the video. Grows when more frames come.
+        length (int): frames of the video, 0 if not known yet. Grows when more frames come.
         ori_shape (tuple[int, int]): h, w of the frames.
         score_thr (float): each class whose mean probability is more gives a track.
         noise_from_frame (int): from this frame index on, an identity unseen in the two newest
             frames and seen in fewer than ``noise_min_frames`` is removed. If it comes back it
             starts anew.
         noise_min_frames (int): see above.
+        only_labels (frozenset[int], optional): class indices that give tracks; all if None.
     """
 
     video_id: int | str
@@ -59,6 +60,7 @@ class VideoResult:
     noise_from_frame: int = 9
     noise_min_frames: int = 3
     identities: dict[int, _Identity] = field(default_factory=dict)
+    only_labels: frozenset[int] | None = None
 
     def add_frame(
         self,
@@ -113,6 +115,7 @@ class VideoResult:
             for identity, seen in self.identities.items()
             for scores in (self.mean_scores(identity),)
             for label in np.flatnonzero(scores > self.score_thr)
+            if self.only_labels is None or int(label) in self.only_labels
         ]
 
     def to_youtube_vis(self, category_ids: list[int]) -> list[dict]:

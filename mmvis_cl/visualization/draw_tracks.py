@@ -40,6 +40,7 @@ def draw_tracks(
     scores: Sequence[float] | None,
     identities: Sequence[int],
     color_ids: Sequence[int] | None = None,
+    trails: Sequence[np.ndarray] | None = None,
     min_side: int = 360,
     opacity: float = 0.45,
 ) -> np.ndarray:
@@ -56,6 +57,7 @@ def draw_tracks(
         scores: n scores, or None to leave them out (as for ground truth).
         identities: n identities, written as ``#identity``.
         color_ids: n integers that choose the colours; the identities if None.
+        trails: n arrays (k, 2), where each has been: x y in pixels of ``image``, joined to a line.
         min_side: The shorter side of the returned image is at least this many pixels.
         opacity: Of the masks, 0 to 1.
 
@@ -70,11 +72,11 @@ def draw_tracks(
     masks = np.asarray(masks, dtype=bool).reshape(-1, height, width)
     bboxes = np.asarray(bboxes, dtype=np.float32).reshape(-1, 4)
     lengths = {len(masks), len(bboxes), len(labels), n}
-    lengths |= {len(x) for x in (scores, color_ids) if x is not None}
+    lengths |= {len(x) for x in (scores, color_ids, trails) if x is not None}
     if lengths != {n}:
         raise ValueError(
             f'draw_tracks: {len(masks)} masks, {len(bboxes)} boxes, {len(labels)} labels, '
-            f'{n} identities: the numbers must agree (scores and color_ids too)'
+            f'{n} identities: the numbers must agree (scores, color_ids and trails too)'
         )
 
     scale = max(1.0, min_side / min(height, width))
@@ -111,6 +113,18 @@ def draw_tracks(
     )
     for annotator in annotators:
         canvas = annotator.annotate(canvas, detections, custom_color_lookup=colors)
+    for trail, color in zip(trails or (), colors, strict=trails is not None):
+        # in sixteenths of a pixel, or slow objects would move in steps
+        points = np.round(np.reshape(trail, (-1, 1, 2)) * np.divide(size, (width, height)) * 16)
+        cv2.polylines(
+            canvas,
+            [points.astype(np.int32)],
+            isClosed=False,
+            color=_PALETTE.by_idx(int(color)).as_bgr(),
+            thickness=max(2, round(2 * unit)),
+            lineType=cv2.LINE_AA,
+            shift=4,
+        )
     canvas = sv.LabelAnnotator(
         color=_PALETTE,
         text_color=text_palette,

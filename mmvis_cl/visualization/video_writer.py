@@ -1,21 +1,22 @@
 """MP4 files that browsers play, written with PyAV."""
 
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, cannot_write
 
 
 class VideoWriter:
     """Writes RGB frames to an H.264 ``.mp4`` (yuv420p); needs no ffmpeg on the machine.
 
-    The file gets its name when the ``with`` block ends without an error, so that a file with that
-    name is always whole. Odd sides are padded by one pixel (the edge repeated), for yuv420p needs
-    even ones.
+    The file gets its name in :meth:`close`, so that a file with that name is always whole. A
+    ``with`` block opens it and closes it, or, if there was an error, discards what was written. Odd
+    sides are padded by one pixel (the edge repeated), for yuv420p needs even ones.
 
     Args:
         path: Of the file to write; its suffix must be ``.mp4``. Folders are made.
@@ -46,24 +47,45 @@ class VideoWriter:
         self._container = None
         self._stream = None
         self._shape = None
+        # Fine enough for any timestamp, and a frame at the constant rate is a whole number of it.
+        self._ticks = self.fps.numerator * -(-10000 // self.fps.numerator)
+        self._start = None
+        self._last_tick = -1
 
     def __enter__(self) -> 'VideoWriter':
+        self.open()
+        return self
+
+    def __exit__(self, error_type, error, traceback) -> None:
+        if error_type is None:
+            self.close()
+        else:
+            self.discard()
+
+    def open(self) -> None:
+        """Make the unfinished file.
+
+        Raises:
+            InputError: If that is not possible.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
                 str(self._temp), 'w', format='mp4', options={'movflags': '+faststart'}
             )
         except OSError as error:
-            raise InputError(f'{self.path}: cannot be written ({error})') from error
-        return self
+            raise cannot_write(self.path, error) from error
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, time: float | None = None) -> None:
         """Append a frame.
 
         Args:
             frame: (H, W, 3) uint8, RGB; every frame of the size of the first.
+            time: When it is shown, in seconds on any clock; the first frame is shown at once. Times
+                that do not increase are taken as an instant later. None: at the constant rate.
 
         Raises:
+            InputError: If the file cannot be written to.
             ValueError: If the type or shape is another, or the writer is not open.
         """
         if self._container is None:
@@ -83,7 +105,20 @@ class VideoWriter:
         if height % 2 or width % 2:
             frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')
         video_frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
-        self._container.mux(self._stream.encode(video_frame))
+        video_frame.time_base = self._stream.codec_context.time_base
+        video_frame.pts = self._last_tick = self._tick(time)
+        try:
+            self._container.mux(self._stream.encode(video_frame))
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def _tick(self, time: float | None) -> int:
+        if self._start is None:
+            self._start = time or 0.0
+            return 0
+        if time is None:
+            return self._last_tick + int(self._ticks / self.fps)
+        return max(self._last_tick + 1, round((time - self._start) * self._ticks))
 
     def _add_stream(self, height: int, width: int):
         try:
@@ -95,18 +130,33 @@ class VideoWriter:
             ) from error
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = 'yuv420p'
-        stream.options = {'crf': str(self.crf), 'preset': 'veryfast'}
+        # With B-frames the muxer gets the length of a video of uneven times wrong.
+        stream.options = {'crf': str(self.crf), 'preset': 'veryfast', 'bf': '0'}
+        stream.codec_context.time_base = Fraction(1, self._ticks)
         return stream
 
-    def __exit__(self, error_type, error, traceback) -> None:
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            InputError: If no frame was written, or the file cannot be written to; nothing is left
+                of it then.
+        """
         try:
-            if error_type is None:
-                if self._stream is None:
-                    raise InputError(f'{self.path}: no frame was written, so there is no video')
-                self._container.mux(self._stream.encode())
-                self._container.close()
-                os.replace(self._temp, self.path)
-        finally:
+            if self._stream is None:
+                raise InputError(f'{self.path}: no frame was written, so there is no video')
+            self._container.mux(self._stream.encode())
             self._container.close()
+            os.replace(self._temp, self.path)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove what was not finished. Nothing to do after :meth:`close`."""
+        if self._container is not None:
+            with suppress(OSError):  # a full disk; the file is removed anyway
+                self._container.close()
             self._container = None
-            self._temp.unlink(missing_ok=True)
+        self._temp.unlink(missing_ok=True)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import av
 import numpy as np
 import pytest
@@ -90,3 +92,26 @@ def test_frames_of_another_size_or_type(tmp_path):
         w.write(gray(1, 32, 32))
     with pytest.raises(ValueError, match='uint8'), VideoWriter(tmp_path / 'a.mp4') as w:
         w.write(gray(1).astype(float))
+
+
+def test_uneven_times_are_kept_and_the_video_lasts_as_long(tmp_path):
+    times = [3.0, 3.04, 3.2, 3.2, 3.9]  # the fourth cannot be shown at the time of the third
+    with VideoWriter(tmp_path / 'a.mp4', fps=25) as writer:
+        for time in times:
+            writer.write(gray(100), time)
+    with av.open(str(tmp_path / 'a.mp4')) as container:
+        stream = container.streams.video[0]
+        shown = [frame.time for frame in container.decode(stream)]
+        assert shown == pytest.approx([0, 0.04, 0.2, 0.2, 0.9], abs=1e-3)
+        assert all(a < b for a, b in pairwise(shown))
+        # the last frame is shown for 1 / fps
+        assert float(stream.duration * stream.time_base) == pytest.approx(0.94, abs=1e-3)
+
+
+@pytest.mark.parametrize('fps', [30000 / 1001, 24000 / 1001, 25])
+def test_usual_rates_are_exact(tmp_path, fps):
+    with VideoWriter(tmp_path / 'a.mp4', fps=fps) as writer:
+        for _ in range(5):
+            writer.write(gray(100))
+    stream, _ = read(tmp_path / 'a.mp4')
+    assert float(stream.average_rate) == fps

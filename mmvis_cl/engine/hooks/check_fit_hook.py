@@ -1,8 +1,11 @@
 """Do model, data and checkpoint belong together? Asked before any time is spent."""
 
+from typing import NamedTuple
+
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
+from torch import nn
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.models.release_checkpoint import is_release
@@ -59,55 +62,99 @@ class CheckFitHook(Hook):
                 f'tools/model_converters/release_to_mmvis_cl.py {runner._load_from} OUT.pth, and '
                 'give OUT.pth'
             )
-        found = {
-            key.removeprefix('module.'): tuple(value.shape)
-            for key, value in weights.items()
-            if hasattr(value, 'shape')
-        }
-        wanted = {
-            key: tuple(value.shape) for key, value in _unwrap(runner.model).state_dict().items()
-        }
-        missing = [key for key in wanted if key not in found]
-        unexpected = [key for key in found if key not in wanted]
-        other_shape = [key for key in wanted if key in found and found[key] != wanted[key]]
-        if not (missing or unexpected or other_shape):
+        misfit = compare_weights(name, weights, runner.model)
+        if misfit is None:
             return
-
-        if len(missing) + len(other_shape) == len(wanted):
-            raise InputError(
-                f'{name} has none of the {len(wanted)} weights of the model '
-                f'(it has {_few(list(found))}): it was made by another program or for another '
-                'kind of model'
-            )
-        parts = []
-        if other_shape:
-            key = other_shape[0]
-            parts.append(
-                f'{len(other_shape)} weights of another shape ({_few(other_shape)}; the first is '
-                f'{found[key]} in the checkpoint, {wanted[key]} in the model)'
-            )
-        if missing:
-            parts.append(f'{len(missing)} missing ({_few(missing)})')
-        if unexpected:
-            parts.append(f'{len(unexpected)} that the model does not have ({_few(unexpected)})')
         training = isinstance(runner._train_loop, BaseLoop)
         if training and not runner._resume:
             runner.logger.warning(
-                f'{name} fits in part: {"; ".join(parts)}. '
-                f'{len(wanted) - len(missing) - len(other_shape)} of {len(wanted)} weights are '
-                'loaded, the others of the model start fresh'
+                f'{name} fits in part: {misfit.what}. {misfit.loaded} of {misfit.wanted} weights '
+                'are loaded, the others of the model start fresh'
             )
             return
-        only_classes = other_shape and not missing and not unexpected
-        cause = (
-            'probably num_classes differs'
-            if only_classes and all('cls' in key for key in other_shape)
-            else 'probably it was trained with another config'
-        )
+        raise misfit.error
+
+
+class Misfit(NamedTuple):
+    """How weights and a model differ.
+
+    Attributes:
+        what (str): the differences in words.
+        loaded (int): weights that the model can take.
+        wanted (int): weights that the model has.
+        error (InputError): to raise where all must fit.
+    """
+
+    what: str
+    loaded: int
+    wanted: int
+    error: InputError
+
+
+def compare_weights(name: str, weights: dict, model: nn.Module) -> Misfit | None:
+    """Compare the names and shapes of a checkpoint's weights with a model's.
+
+    Args:
+        name (str): of the checkpoint, for the error.
+        weights (dict): its state dict.
+        model (nn.Module): the model, wrapped or not.
+
+    Returns:
+        Misfit | None: the differences, None if there are none.
+
+    Raises:
+        InputError: not one weight fits.
+    """
+    found = {
+        key.removeprefix('module.'): tuple(value.shape)
+        for key, value in weights.items()
+        if hasattr(value, 'shape')
+    }
+    wanted = {
+        key: tuple(value.shape)
+        for key, value in _unwrap(model).state_dict().items()
+        # how many batches a norm has seen is not used, and the release does not save it
+        if key in found or not key.endswith('.num_batches_tracked')
+    }
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    other_shape = [key for key in wanted if key in found and found[key] != wanted[key]]
+    if not (missing or unexpected or other_shape):
+        return None
+
+    if len(missing) + len(other_shape) == len(wanted):
         raise InputError(
-            f'{name} does not fit the model: {"; ".join(parts)}; {cause}: use the config that it '
-            'was trained with'
+            f'{name} has none of the {len(wanted)} weights of the model '
+            f'(it has {_few(list(found))}): it was made by another program or for another '
+            'kind of model'
         )
+    parts = []
+    if other_shape:
+        key = other_shape[0]
+        parts.append(
+            f'{len(other_shape)} weights of another shape ({_few(other_shape)}; the first is '
+            f'{found[key]} in the checkpoint, {wanted[key]} in the model)'
+        )
+    if missing:
+        parts.append(f'{len(missing)} missing ({_few(missing)})')
+    if unexpected:
+        parts.append(f'{len(unexpected)} that the model does not have ({_few(unexpected)})')
+    what = '; '.join(parts)
+    only_classes = other_shape and not missing and not unexpected
+    cause = (
+        'probably num_classes differs'
+        if only_classes and all('cls' in key for key in other_shape)
+        else 'probably it was trained with another config'
+    )
+    return Misfit(
+        what,
+        len(wanted) - len(missing) - len(other_shape),
+        len(wanted),
+        InputError(
+            f'{name} does not fit the model: {what}; {cause}: use the config that it was trained '
+            'with'
+        ),
+    )
 
 
 def _unwrap(model):

@@ -6,6 +6,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from mmvis_cl.engine import CheckFitHook
+from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.errors import InputError
 
 
@@ -128,3 +129,13 @@ def test_fine_tuning_on_other_classes_goes_on_with_one_line():
     (line,) = run.logger.lines
     assert 'detector.bbox_head.cls.weight, detector.bbox_head.cls.bias' in line
     assert '4 of 6 weights are loaded, the others of the model start fresh' in line
+
+
+def test_weights_without_the_counters_of_norms_fit():
+    """The release saves none, so a converted checkpoint has none."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    weights = model.state_dict()
+    del weights['1.num_batches_tracked']
+    assert compare_weights('some.pth', weights, model) is None
+    del weights['1.running_mean']
+    assert '1 missing (1.running_mean)' in compare_weights('some.pth', weights, model).what

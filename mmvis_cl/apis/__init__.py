@@ -1,0 +1,14 @@
+"""What programs use: a video in, tracked frames out."""
+
+from .config_names import find_config
+from .inferencer import TrackingSession, VISInferencer
+from .video_source import SourceFrame, VideoSource, open_source
+
+__all__ = [
+    'SourceFrame',
+    'TrackingSession',
+    'VISInferencer',
+    'VideoSource',
+    'find_config',
+    'open_source',
+]

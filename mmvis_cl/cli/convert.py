@@ -1,0 +1,96 @@
+"""Turn a checkpoint of the authors' release (ResNet or Swin) into one that our configs load.
+
+Or back, with --reverse. Optimiser and schedule are left out. The command track needs no converted
+file: it takes a checkpoint of the release as it is.
+"""
+
+import argparse
+import os
+
+from mmvis_cl.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument('input', metavar='IN', help='checkpoint to read')
+    parser.add_argument('output', metavar='OUT', help='checkpoint to write')
+    parser.add_argument(
+        '--reverse', action='store_true', help="from ours to the release's names, for its own code"
+    )
+    parser.add_argument(
+        '--trust-input',
+        action='store_true',
+        help='let IN run code, which checkpoints saved in training do to restore their logs; only '
+        'for files of your own',
+    )
+
+
+def convert(path: str, reverse: bool, trusted: bool) -> dict:
+    """The checkpoint to write.
+
+    Args:
+        path: Of the checkpoint to read.
+        reverse: From ours to the release's.
+        trusted: See `read_checkpoint`.
+
+    Returns:
+        The state dict under ``state_dict`` (ours) or ``model`` (the release's).
+
+    Raises:
+        InputError: See `read_checkpoint`, `tensors_of`, `from_release` and `to_release`.
+    """
+    from mmvis_cl.models.release_checkpoint import (
+        REST_KEY,
+        from_release,
+        is_release,
+        read_checkpoint,
+        tensors_of,
+        to_release,
+    )
+
+    content = read_checkpoint(path, trusted)
+    weights = tensors_of(content, path)
+    if reverse and is_release(weights):
+        raise InputError(f"{path}: has the release's names already; leave out --reverse")
+    if not reverse and 'detector.level_embed' in weights:
+        raise InputError(f"{path}: has our names already; add --reverse for the release's")
+    try:
+        if reverse:
+            return dict(model=to_release(weights, (content.get('meta') or {}).get(REST_KEY)))
+        ours, rest = from_release(weights)
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
+    return dict(state_dict=ours, meta={REST_KEY: rest})
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert the checkpoint and write it.
+
+    Raises:
+        InputError: See `convert`, or a path is wrong or cannot be written to.
+    """
+    import torch
+
+    folder = os.path.dirname(os.path.abspath(args.output))
+    if not os.path.isdir(folder):
+        raise InputError(f'{args.output}: there is no folder {folder}; make it first')
+    if os.path.realpath(args.input) == os.path.realpath(args.output):
+        raise InputError(f'{args.output}: IN and OUT are the same file; give another name')
+    checkpoint = convert(args.input, args.reverse, args.trust_input)
+    part = f'{args.output}.part'  # its name until it is whole
+    try:
+        torch.save(checkpoint, part)
+        os.replace(part, args.output)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        if os.path.exists(part):
+            os.remove(part)
+        raise InputError(
+            f'{args.output}: cannot be written; is the disk full, or the folder read-only?'
+        ) from error
+    (weights,) = (checkpoint[key] for key in ('model', 'state_dict') if key in checkpoint)
+    print(f'{args.output}: {len(weights)} tensors')
+    if not args.reverse:
+        classes = len(weights['detector.bbox_head.cls_branches.0.bias'])
+        queries = len(weights['detector.query_embedding.weight'])
+        print(f'for a config with {classes} classes and {queries} queries')
+    return 0

@@ -1,0 +1,70 @@
+"""Score a result file by the official YouTube-VIS evaluation: AP and AR of tracks."""
+
+import argparse
+import json
+from pathlib import Path
+
+from mmvis_cl.errors import cannot_write
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument('results', metavar='RESULTS', help='a result .json, or a submission .zip')
+    parser.add_argument(
+        'annotations', metavar='ANNOTATIONS', help='annotation file in the format of YouTube-VIS'
+    )
+    parser.add_argument(
+        '--long-videos',
+        metavar='WHICH',
+        type=lambda text: int(text) if text.isdecimal() else text,
+        help='score short and long videos apart too, and take the mean, as YouTube-VIS 2022 does. '
+        'WHICH are long: a number (so many frames or more), a .json or .txt file with their ids or '
+        'a .json with their annotations, or a key that long videos have in ANNOTATIONS',
+    )
+    parser.add_argument('--json', metavar='OUT', help='write all figures, unrounded, to this file')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores, and write them if asked.
+
+    Raises:
+        InputError: See `evaluate_tracks`, or a file cannot be written.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmvis_cl.evaluation import evaluate_tracks, format_scores
+
+    scores = evaluate_tracks(
+        args.results, args.annotations, details=True, long_videos=args.long_videos
+    )
+    print(
+        f'{scores["num_results"]} results for {scores["num_tracks"]} annotated tracks in '
+        f'{scores["num_videos"]} videos'
+    )
+    if args.long_videos is not None:
+        print(
+            f'{scores["num_videos_short"]} videos with {scores["num_tracks_short"]} tracks are '
+            f'short, {scores["num_videos_long"]} with {scores["num_tracks_long"]} are long'
+        )
+    print(format_scores(scores))
+    columns = ('AP', 'AP50', 'AP75', 'AR1', 'AR10', 'tracks', 'results')
+    table = Table('class', box=None)
+    for column in columns:
+        table.add_column(column, justify='right')
+    for name, figures in scores['per_class'].items():
+        cells = [
+            str(value) if isinstance(value, int) else '-' if value < 0 else f'{value:.3f}'
+            for value in (figures[column] for column in columns)
+        ]
+        table.add_row(name, *cells)
+    Console().print(table)
+    if args.json:
+        out = Path(args.json)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(scores, indent=2) + '\n')
+        except OSError as error:
+            raise cannot_write(out, error) from error
+        print(f'written to {out}')
+    return 0

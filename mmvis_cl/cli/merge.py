@@ -1,0 +1,141 @@
+"""Merge the results of several models (an ensemble) or test sizes.
+
+The tracks of the result files are pooled, and those of a class that overlap in space and time are
+merged: OUT.json A.json B.json --annotations FILE.json
+"""
+
+import argparse
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from multiprocessing import Pool
+from pathlib import Path
+
+from mmvis_cl.errors import InputError, cannot_write
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        'out', metavar='OUT', help='.json to write, or .zip for a submission to the challenge'
+    )
+    parser.add_argument(
+        'results', nargs='+', metavar='RESULTS', help='result .json, or submission .zip'
+    )
+    parser.add_argument(
+        '--annotations',
+        required=True,
+        metavar='FILE',
+        help='annotation file of the videos; without --eval it needs no annotated tracks',
+    )
+    parser.add_argument(
+        '--weights', nargs='+', type=float, metavar='W', help='of each RESULTS (default: 1 1 ...)'
+    )
+    parser.add_argument(
+        '--method',
+        choices=('suppress', 'fuse'),
+        default='fuse',
+        help='keep the best of overlapping tracks, or let them vote on each pixel '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--score',
+        choices=('mean', 'max'),
+        default='mean',
+        help='of a merged track: mean over all RESULTS, 0 where one has no such track, or the '
+        "best one's own (default: %(default)s)",
+    )
+    parser.add_argument(
+        '--iou-thr',
+        type=float,
+        default=0.5,
+        help='tracks overlap if their IoU over all frames is above this (default: %(default)s)',
+    )
+    parser.add_argument('--eval', action='store_true', help='print the YouTube-VIS scores')
+    parser.add_argument('--workers', type=int, default=1, metavar='N', help='processes that merge')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Merge the files and write the result.
+
+    Raises:
+        InputError: An argument is out of range, or a file is not what it should be.
+    """
+    from rich.progress import track
+
+    from mmvis_cl.evaluation import (
+        evaluate_tracks,
+        format_scores,
+        load_annotations,
+        load_results,
+        tracks_by_video,
+    )
+    from mmvis_cl.evaluation.merge_tracks import check_merge_options
+
+    out = Path(args.out)
+    if out.suffix not in ('.json', '.zip'):
+        raise InputError(f'{out}: the name of the file to write must end in .json or .zip')
+    if args.workers < 1:
+        raise InputError(f'--workers {args.workers}: at least 1 is needed')
+    options = dict(method=args.method, iou_thr=args.iou_thr, score=args.score)
+    options['weights'] = check_merge_options(len(args.results), args.weights, **options)
+    annotations = load_annotations(args.annotations, need_tracks=args.eval)
+    runs = [
+        tracks_by_video(load_results(path), path, annotations)
+        for path in track(args.results, description='reading')
+    ]
+    video_ids = sorted(set().union(*runs))
+    # Taken out of `runs` as they go, so that what was read makes room for what is merged.
+    jobs = ([run.pop(video_id, []) for run in runs] for video_id in video_ids)
+    num_read = [sum(map(len, run.values())) for run in runs]
+    merged = []
+    for video_id, tracks in zip(
+        video_ids,
+        track(
+            _merge_videos(jobs, options, args.workers),
+            description='merging',
+            total=len(video_ids),
+        ),
+        strict=True,
+    ):
+        for entry in tracks:
+            del entry['members']
+            merged.append(dict(video_id=video_id, **entry))
+    _write(out, merged)
+    print(f'{" + ".join(map(str, num_read))} tracks merged to {len(merged)}: {out}')
+    if args.eval:
+        print(format_scores(evaluate_tracks(merged, annotations)))
+    return 0
+
+
+def _merge_videos(
+    jobs: list[list[list[dict]]], options: dict, workers: int
+) -> Iterator[list[dict]]:
+    """The merged tracks of each video in turn."""
+    from mmvis_cl.evaluation import merge_tracks
+
+    merge = partial(merge_tracks, **options)
+    if workers == 1:
+        yield from map(merge, jobs)
+        return
+    with Pool(workers) as pool:
+        yield from pool.imap(merge, jobs)
+
+
+def _write(path: Path, tracks: list[dict]) -> None:
+    """Write the file as a whole or not at all."""
+    written = path.with_name(f'.{path.name}.{os.getpid()}')
+    text = json.dumps(tracks)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == '.zip':
+            with zipfile.ZipFile(written, 'w', zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr('results.json', text)
+        else:
+            written.write_text(text)
+        written.replace(path)
+    except OSError as error:
+        written.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error

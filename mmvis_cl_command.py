@@ -1,0 +1,17 @@
+"""The start of the console script ``mmvis-cl``.
+
+``import mmvis_cl`` prepares mmengine, mmcv and mmdet for it, and so imports torch, which takes
+seconds. This module lies outside of the package so that it can put that off until the arguments
+have been read. Only ``main`` does: processes that the command starts import this module too.
+"""
+
+put_off = False
+
+
+def main() -> int:
+    """Run ``mmvis-cl`` with the arguments of the process; gives the exit code."""
+    global put_off
+    put_off = True
+    from mmvis_cl.cli import main
+
+    return main()
