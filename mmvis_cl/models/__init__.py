@@ -13,8 +13,11 @@ from .focal_loss import SigmoidFocalLoss
 from .memory_bank_tracker import MemoryBank, MemoryBankTracker
 from .multi_scale_vis import MultiScaleVIS
 from .ota_assigner import OTAAssigner, OTAMatch
+from .quasi_dense_loss import QuasiDenseLogSumExpLoss
 from .query_head import QueryHead
+from .query_mask_former import QueryMaskFormer
 from .reference_selector import ReferenceSelector
+from .roi_tracker import RoITracker
 
 __all__ = [
     'AuxiliaryCosineLoss',
@@ -30,8 +33,11 @@ __all__ = [
     'MultiScaleVIS',
     'OTAAssigner',
     'OTAMatch',
+    'QuasiDenseLogSumExpLoss',
     'QueryHead',
+    'QueryMaskFormer',
     'ReferenceSelector',
+    'RoITracker',
     'SigmoidFocalLoss',
     'TimmBackbone',
     'VISDataPreprocessor',

@@ -13,7 +13,8 @@ class PseudoPair(BaseTransform):
 
     What follows makes the two differ: transforms inside a ``TransformBroadcaster`` with
     ``share_random_params=False`` draw for each frame anew. An object is known in both frames by its
-    ``instance_id``, its place in the image's list of objects where the data set gives none. Crowds
+    ``instance_id``, its place in the image's list of objects where the data set gives none, counted
+    from 1: mmdet's QDTrack takes 0 for an object that is in no other frame. Crowds
     (``ignore_flag``) are left out.
     """
 
@@ -30,7 +31,7 @@ class PseudoPair(BaseTransform):
         """
         instances = [
             dict(instance, instance_id=instance.get('instance_id', place))
-            for place, instance in enumerate(image['instances'])
+            for place, instance in enumerate(image['instances'], start=1)
             if not instance.get('ignore_flag')
         ]
         frames = [

@@ -66,7 +66,7 @@ def test_recipe():
 
 def test_identities_stay_with_their_objects(build):
     dataset = build(exact=True)
-    absent = {(frame, i): 0 for frame in (0, 1) for i in range(3)}
+    absent = {(frame, i): 0 for frame in (0, 1) for i in (1, 2, 3)}
     pairs_apart = 0
     for number in range(300):
         sample = dataset[number % 2]
@@ -78,15 +78,15 @@ def test_identities_stay_with_their_objects(build):
             objects = frame.gt_instances
             ids.append(objects.instances_ids.tolist())
             # who is seen is there, in the order of the file, and no crowd
-            assert ids[-1] == [v // 10 - 1 for v in np.unique(grey) if v]
+            assert ids[-1] == [v // 10 for v in np.unique(grey) if v]
             for i, mask, box, label in zip(
                 ids[-1], objects.masks.masks, objects.bboxes, objects.labels, strict=True
             ):
-                assert np.array_equal(mask.astype(bool), grey == 10 * (i + 1))
+                assert np.array_equal(mask.astype(bool), grey == 10 * i)
                 ys, xs = mask.nonzero()
                 assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-                assert dataset.metainfo['classes'][label] == OBJECTS[10 * (i + 1)]
-            for i in range(3):
+                assert dataset.metainfo['classes'][label] == OBJECTS[10 * i]
+            for i in (1, 2, 3):
                 absent[t, i] += i not in ids[-1]
         pairs_apart += ids[0] != ids[1]
     assert min(absent.values()) > 20 and pairs_apart > 50
@@ -133,8 +133,8 @@ def test_masks_and_boxes_go_along_when_scaled(build):
             assert (objects.masks.height, objects.masks.width) == (height, width)
             assert objects.masks.masks.any((1, 2)).all()
             ids = objects.instances_ids.tolist()
-            if 1 in ids:  # the square: its inside keeps its grey value
-                mask = objects.masks.masks[ids.index(1)].astype(bool)
+            if 2 in ids:  # the square: its inside keeps its grey value
+                mask = objects.masks.masks[ids.index(2)].astype(bool)
                 inside = mask[1:-1, 1:-1] & mask[2:, 1:-1] & mask[:-2, 1:-1]
                 inside &= mask[1:-1, 2:] & mask[1:-1, :-2]
                 grey = image[0, 1 : height - 1, 1 : width - 1].numpy()[inside]
@@ -168,7 +168,7 @@ def test_works_on_mmdets_own_data_set(build):
             ids = frame.gt_instances.instances_ids.tolist()
             names = [dataset.metainfo['classes'][i] for i in frame.gt_instances.labels]
             found |= set(zip(ids, names, strict=True))
-    assert found == {(1, 'person'), (2, 'car'), (3, 'mouse')}
+    assert found == {(2, 'person'), (3, 'car'), (4, 'mouse')}
 
 
 def test_the_two_frames_share_nothing():
