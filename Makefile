@@ -31,8 +31,9 @@ $(INSTALLED): setup.py pyproject.toml mmvis_cl_mmcv_ext.pth $(wildcard requireme
 demo: $(INSTALLED)
 	PYTHON=$(BIN)/python bash tools/demo.sh
 
+# One process a core, at most four, each with one thread: a file's tests share what they set up.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

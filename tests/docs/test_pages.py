@@ -1,0 +1,83 @@
+"""The pages build without a warning, and hold what they promise."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / 'tools' / 'docs'))
+
+from registered_classes import load_package, modules, registered_classes  # noqa: E402
+
+pytest.importorskip('mkdocs', reason='pip install -r requirements/docs.txt')
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp('site')
+    # a proxy that nobody listens on: the pages are built without the network
+    offline = dict(http_proxy='http://127.0.0.1:9', https_proxy='http://127.0.0.1:9')
+    done = subprocess.run(
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', str(out)],
+        cwd=ROOT,
+        env=dict(os.environ, NO_MKDOCS_2_WARNING='1', OMP_NUM_THREADS='1', **offline),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return out
+
+
+def ids(page: Path) -> set[str]:
+    return set(re.findall(r'\bid="([^"]+)"', page.read_text()))
+
+
+def test_every_module_and_class_is_documented(site):
+    found = set().union(*(ids(page) for page in (site / 'reference').glob('*.html')))
+    package = load_package()
+    assert {m.path for m in modules(package) if m.name != '__main__'} <= found
+    assert {cls.path for cls in registered_classes(package)} <= found
+
+
+def test_every_box_of_the_method_leads_to_its_code(site):
+    links = re.findall(
+        r'<a href="(reference/[^"#]+)#([^"]+)"><title>', (site / 'method.html').read_text()
+    )
+    assert len(links) > 20
+    for page, anchor in links:
+        assert anchor in ids(site / page), f'{page} has no {anchor}'
+
+
+def test_what_is_made_from_the_source_is_there(site):
+    config = (site / 'reference' / 'config.html').read_text()
+    for cls in registered_classes(load_package()):
+        assert f'id="{cls.name.lower()}"' in config
+        for argument in cls.arguments:
+            assert f'<code>{argument.name}</code>' in config
+    for page in site.rglob('*.html'):
+        left = re.search(r'<!-- (messages|options|picture).*?-->', page.read_text())
+        assert left is None, f'{page.name}: {left[0]} was not filled in'
+    assert '--max-frames' in (site / 'track.html').read_text()
+    # no Sphinx role is left, which Markdown would show as it is
+    assert not re.search(r':(class|func|meth):', (site / 'reference' / 'models.html').read_text())
+
+
+def test_nothing_is_fetched_from_elsewhere(site):
+    tags = r'<(?:script|img|link rel="(?:stylesheet|preconnect)")'
+    fetched = re.compile(tags + r'[^>]*(?:src|href)="(https?:[^"]+)"')
+    for page in site.rglob('*.html'):
+        assert not fetched.findall(page.read_text()), page.name
+
+
+def test_every_page_is_in_the_navigation():
+    config = yaml.safe_load((ROOT / 'mkdocs.yml').read_text())
+    nav = re.findall(r"'([\w/]+\.md)'", str(config['nav']))
+    assert {p.relative_to(ROOT / 'docs').as_posix() for p in (ROOT / 'docs').rglob('*.md')} <= set(
+        nav
+    )

@@ -1,0 +1,62 @@
+"""Citation, changes, templates and requirements of the documentation."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmvis_cl.version import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_citation_names_the_paper_and_the_report():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    # what the Citation File Format 1.2.0 asks for
+    assert {'cff-version', 'message', 'title', 'authors'} <= set(citation)
+    assert citation['cff-version'] == '1.2.0'
+    assert citation['version'] == __version__
+    paper, (report,) = citation['preferred-citation'], citation['references']
+    for source in (paper, report):
+        assert {'type', 'title', 'authors'} <= set(source)
+    assert paper['title'] == 'In Defense of Online Models for Video Instance Segmentation'
+    assert [author['family-names'] for author in paper['authors']] == [
+        *('Wu', 'Liu', 'Jiang', 'Bai', 'Yuille', 'Bai')
+    ]
+    assert report['title'].startswith('1st Place Solution for YouTubeVOS Challenge 2022')
+
+
+def test_changes_begin_with_this_version():
+    released = re.findall(
+        r'^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE
+    )
+    assert released[0] == __version__
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / '.github' / 'ISSUE_TEMPLATE').glob('*.yml')))
+def test_issue_forms_are_ones_that_github_takes(path):
+    form = yaml.safe_load(path.read_text())
+    if path.name == 'config.yml':
+        assert set(form) <= {'blank_issues_enabled', 'contact_links'}
+        return
+    assert form['name']
+    assert form['description']
+    inputs = [part for part in form['body'] if part['type'] != 'markdown']
+    assert inputs
+    assert len({part['id'] for part in inputs}) == len(inputs)
+    for part in form['body']:
+        assert part['type'] in ('markdown', 'textarea', 'input', 'dropdown', 'checkboxes')
+        assert part['attributes'].get('value' if part['type'] == 'markdown' else 'label')
+
+
+def test_what_builds_the_pages_is_installed_for_the_tests():
+    docs, dev = (
+        {
+            line
+            for line in (ROOT / 'requirements' / name).read_text().splitlines()
+            if line[:1] != '#'
+        }
+        for name in ('docs.txt', 'dev.txt')
+    )
+    assert docs <= dev

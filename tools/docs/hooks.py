@@ -1,0 +1,83 @@
+"""Hooks of mkdocs: pages that are made from the source whenever the documentation is built.
+
+- reference/config.md, by config_reference.py;
+- reference/<package>.md, a mkdocstrings entry for each module, new ones included;
+- contributing.md and changelog.md, which lie at the top of the repository;
+- `<!-- messages: FOLDER ... -->` in a page becomes the table of the error messages raised there;
+- `<!-- options: COMMAND -->` becomes the table of the options of `mmvis-cl COMMAND`;
+- `<!-- picture: NAME -->` becomes a picture of method_picture.py.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # for mmvis_cl_command
+sys.path.insert(0, str(Path(__file__).parent))
+from config_reference import config_page
+from error_messages import message_table
+from method_picture import PICTURES
+from option_table import option_table
+from registered_classes import ROOT, load_package, modules
+
+import mmvis_cl_command
+
+# Page: title and the packages on it.
+API_PAGES = {
+    'apis': ('Inference', ['apis', 'cli']),
+    'models': ('Models', ['models']),
+    'datasets': ('Data', ['datasets']),
+    'structures': ('Structures', ['structures']),
+    'evaluation': ('Evaluation', ['evaluation']),
+    'engine': ('Engine', ['engine', 'registry', 'compat', 'errors', '__main__', 'version']),
+    'outputs': ('Outputs and drawing', ['outputs', 'visualization']),
+}
+
+
+def api_pages() -> dict[str, str]:
+    """Name of the page -> Markdown.
+
+    Raises:
+        PluginError: If a package of mmvis_cl is on no page.
+    """
+    pages = {}
+    rest = modules(load_package())
+    for page, (title, packages) in API_PAGES.items():
+        listed = [module for module in rest if module.path.split('.')[1] in packages]
+        rest = [module for module in rest if module not in listed]
+        entries = [f'::: {module.path}' for module in listed if module.name != '__main__']
+        pages[page] = f'# {title}\n\n' + '\n\n'.join(entries) + '\n'
+    if rest:
+        raise PluginError(f'{rest[0].path}: on no page; add its package in tools/docs/hooks.py')
+    return pages
+
+
+def options(command: str) -> str:
+    """The table of the options of `mmvis-cl COMMAND`, made without importing torch."""
+    mmvis_cl_command.put_off = True
+    return option_table(command)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    pages = {'reference/config.md': config_page()}
+    pages |= {f'reference/{name}.md': text for name, text in api_pages().items()}
+    pages['contributing.md'] = (ROOT / 'CONTRIBUTING.md').read_text()
+    pages['changelog.md'] = (ROOT / 'CHANGELOG.md').read_text()
+    for path, text in pages.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **kwargs) -> str:
+    """Put tables and pictures into the pages."""
+    markdown = re.sub(
+        r'<!-- messages: (.+?) -->', lambda match: message_table(match[1].split()), markdown
+    )
+    markdown = re.sub(r'<!-- options: (\w+) -->', lambda match: options(match[1]), markdown)
+    return re.sub(r'<!-- picture: (\w+) -->', lambda match: PICTURES[match[1]](), markdown)
