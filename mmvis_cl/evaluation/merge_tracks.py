@@ -9,7 +9,8 @@ import numpy as np
 from mmvis_cl.errors import InputError
 from mmvis_cl.structures import vote_on_masks
 
-from .track_iou import SharedMasks, mask_areas, spatio_temporal_iou
+from .track_iou import SharedMasks, iou_of_runs
+from .track_runs import TrackRuns
 
 METHODS = ('suppress', 'fuse')
 SCORES = ('mean', 'max')
@@ -145,17 +146,17 @@ def _iou_across_runs(runs: Sequence[Sequence[dict]], min_iou: float) -> np.ndarr
         first.append(len(unique))
     if not unique:
         return np.empty((0, 0))
-    areas = np.stack([mask_areas(masks) for masks in unique])
+    track_runs = TrackRuns(unique)
     known = sorted(set().union(*classes))
     has_class = np.array([[c in found for c in known] for found in classes], int)
     iou = np.full((len(unique), len(unique)), -1.0)
     for start, end in pairwise(first):
-        iou[:start, start:end] = spatio_temporal_iou(
-            unique[:start],
-            unique[start:end],
+        iou[:start, start:end] = iou_of_runs(
+            track_runs,
+            slice(0, start),
+            slice(start, end),
             min_iou,
             wanted=has_class[:start] @ has_class[start:end].T > 0,
-            areas=(areas[:start], areas[start:end]),
         )
         iou[start:end, :start] = iou[:start, start:end].T
     return iou[np.ix_(place, place)]

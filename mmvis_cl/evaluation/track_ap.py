@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from numbers import Real
 from pathlib import Path
@@ -117,9 +118,12 @@ def evaluate_tracks(
         scores[f'{name}_mean'] = -1.0 if min(both) < 0 else sum(both) / 2
     scores = _figures(evaluation) | scores
     if details:
+        num_tracks, num_results = (
+            Counter(track['category_id'] for track in tracks) for tracks in (annotated, predicted)
+        )
         scores['per_class'] = {
             categories[category_id]: _class_scores(evaluation.eval, index)
-            | dict(tracks=_count(annotated, category_id), results=_count(predicted, category_id))
+            | dict(tracks=num_tracks[category_id], results=num_results[category_id])
             for index, category_id in enumerate(evaluation.params.catIds)
         }
         scores.update(num_videos=len(videos), num_tracks=len(annotated), num_results=len(predicted))
@@ -290,12 +294,7 @@ def _checked_track(
         return TrackMasks(rles)
 
     masks = shared.get(track['segmentations'], checked_masks, scope=video['id'])
-    return dict(
-        video_id=video['id'],
-        category_id=track['category_id'],
-        masks=masks,
-        avg_area=masks.mean_area,
-    )
+    return dict(video_id=video['id'], category_id=track['category_id'], masks=masks)
 
 
 def _checked_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
@@ -322,10 +321,6 @@ def _size(size: Sequence[int]) -> str:
 def _shortened(values: list) -> str:
     text = ', '.join(str(value) for value in values[:8])
     return text if len(values) <= 8 else f'{text} ... {values[-1]}'
-
-
-def _count(tracks: list[dict], category_id: int) -> int:
-    return sum(1 for track in tracks if track['category_id'] == category_id)
 
 
 def _class_scores(evaluation: dict, index: int) -> dict:

@@ -4,13 +4,17 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from mmdet.evaluation.functional import YTVISeval
 from rich.console import Console
 from rich.progress import track as progress_of
 
-from .track_iou import mask_areas, spatio_temporal_iou
+from mmvis_cl.errors import InputError
+
+from .track_iou import iou_of_runs, mask_areas
+from .track_runs import TrackRuns
 
 
 class TrackMasks:
@@ -22,9 +26,16 @@ class TrackMasks:
 
     def __init__(self, rles: list[dict | None]) -> None:
         self.rles = rles
-        self.areas = mask_areas(rles)
-        # Over the frames in which there is something.
-        self.mean_area = self.areas.sum() / max(np.count_nonzero(self.areas), 1)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(frames,) pixels."""
+        return mask_areas(self.rles)
+
+    @cached_property
+    def mean_area(self) -> float:
+        """Over the frames in which there is something."""
+        return float(mean_areas(self.areas))
 
 
 class TrackEvaluation(YTVISeval):
@@ -36,7 +47,7 @@ class TrackEvaluation(YTVISeval):
         video_ids: Of all videos.
         category_ids: Of all classes.
         annotated: Dicts with ``video_id``, ``category_id``, ``masks`` (``TrackMasks``),
-            ``avg_area`` (pixels) and ``iscrowd``.
+            ``iscrowd`` and, if it is not that of the masks, ``avg_area`` (pixels).
         predicted: Likewise, with ``score`` in place of ``iscrowd``.
     """
 
@@ -61,8 +72,6 @@ class TrackEvaluation(YTVISeval):
         """
         p = self.params
         self._truth = self._table(self._annotated)
-        self._truth['crowd'] = np.array([bool(track['iscrowd']) for track in self._annotated], bool)
-        self._truth['ignored'] = self._outside(self._truth['area']) | self._truth['crowd']
 
         # Results by video and class, in each the best first.
         found = self._table(self._predicted)
@@ -74,11 +83,18 @@ class TrackEvaluation(YTVISeval):
         order = order[rank < p.maxDets[-1]]
         self._found = {key: values[order] for key, values in found.items()}
 
+        # Areas come after the IoU, for which the masks are read and which gives both.
+        overlaps = list(self._overlaps(order, progress))
+        self._truth['area'] = _areas(self._annotated)
+        self._truth['crowd'] = np.array([bool(track['iscrowd']) for track in self._annotated], bool)
+        self._truth['ignored'] = self._outside(self._truth['area']) | self._truth['crowd']
+        self._found['area'] = _areas([self._predicted[i] for i in order.tolist()])
+
         # (ranges of areas, thresholds, results)
         outside = self._outside(self._found['area'])[:, None]
         self._ignored = np.repeat(outside, len(p.iouThrs), axis=1)
         self._matched = np.zeros_like(self._ignored)
-        for results, annotations, iou in self._overlaps(order, progress):
+        for results, annotations, iou in overlaps:
             matched, to_ignored = match_tracks(
                 iou,
                 np.minimum(p.iouThrs, 1 - 1e-10),
@@ -127,7 +143,6 @@ class TrackEvaluation(YTVISeval):
         table = {
             'video': np.array([videos[track['video_id']] for track in tracks], int),
             'class': np.array([classes[track['category_id']] for track in tracks], int),
-            'area': np.array([track['avg_area'] for track in tracks], float),
         }
         table['group'] = table['video'] * len(classes) + table['class']
         return table
@@ -158,7 +173,7 @@ class TrackEvaluation(YTVISeval):
         for group, start, end in zip(groups.tolist(), starts, ends, strict=True):
             if start < end:
                 videos[group // len(self.params.catIds)].append((start, end, columns_of[group]))
-        for pairs in shown(videos.values(), progress, 'comparing tracks'):
+        for index, pairs in shown(videos.items(), progress, 'comparing tracks'):
             results = {id(masks): masks for start, end, _ in pairs for masks in found[start:end]}
             row_of = {key: row for row, key in enumerate(results)}
             rows = [[row_of[id(masks)] for masks in found[start:end]] for start, end, _ in pairs]
@@ -168,20 +183,33 @@ class TrackEvaluation(YTVISeval):
             wanted = np.zeros((len(results), len(others)), bool)
             for class_rows, class_columns in zip(rows, columns, strict=True):
                 wanted[class_rows, class_columns] = True
-            iou = spatio_temporal_iou(
-                [masks.rles for masks in results.values()],
-                [masks.rles for masks in others],
-                min_iou=min(self.params.iouThrs),
-                wanted=wanted,
-                areas=tuple(
-                    np.stack([masks.areas for masks in group])
-                    for group in (results.values(), others)
-                ),
+            tracks = [*results.values(), *others]
+            try:
+                runs = TrackRuns([masks.rles for masks in tracks])
+            except InputError as error:
+                raise InputError(f'video {self.params.vidIds[index]}: {error}') from None
+            means = mean_areas(runs.areas).tolist()
+            for masks, areas, mean in zip(tracks, runs.areas, means, strict=True):
+                masks.areas, masks.mean_area = areas, mean
+            split = len(results)
+            iou = iou_of_runs(
+                runs, slice(0, split), slice(split, len(tracks)), min(self.params.iouThrs), wanted
             )
             for (start, end, annotations), class_rows, class_columns in zip(
                 pairs, rows, columns, strict=True
             ):
                 yield slice(start, end), annotations, iou[class_rows, class_columns]
+
+
+def mean_areas(areas: np.ndarray) -> np.ndarray:
+    """Mean of ``areas`` (..., frames) over the frames in which there is something."""
+    return areas.sum(-1) / np.maximum((areas > 0).sum(-1), 1)
+
+
+def _areas(tracks: Sequence[dict]) -> np.ndarray:
+    return np.array(
+        [t['avg_area'] if 'avg_area' in t else t['masks'].mean_area for t in tracks], float
+    )
 
 
 def match_tracks(

@@ -17,6 +17,8 @@ DROPPED = -2
 class MemoryBank:
     """All that is kept between the frames of a video: M identities, T embeddings each at most.
 
+    The tensors are on the CPU.
+
     Attributes:
         ids (Tensor): (M,) long.
         embeds (Tensor): (M, T, E), the newest last.
@@ -116,7 +118,9 @@ class MemoryBankTracker(BaseModule):
         boxes: Tensor,
         mask_iou: Tensor,
     ) -> tuple[Tensor, MemoryBank]:
-        """Associate the detections of a frame and remember them.
+        """Associate the detections of a frame and remember them, on the CPU.
+
+        One ms for 100 detections and 100 identities (``tools/benchmarks/association.py``).
 
         Args:
             bank (MemoryBank, optional): of this video so far; None before its first frame.
@@ -131,6 +135,10 @@ class MemoryBankTracker(BaseModule):
             tuple[Tensor, MemoryBank]: the identity of each detection, (n,) long on the CPU, -1 for
             background, -2 for dropped; and the new bank.
         """
+        # A hundred identities are too few to keep a GPU busy, and each look at one waits for it.
+        embeds, scores, labels, boxes, mask_iou = (
+            given.cpu() for given in (embeds, scores, labels, boxes, mask_iou)
+        )
         if bank is None:
             bank = MemoryBank.empty(self.memory_len, embeds)
         n = len(embeds)
@@ -139,18 +147,17 @@ class MemoryBankTracker(BaseModule):
         if len(bank):
             new_thr = self.new_thr
             matched = self.match(
-                self.affinity(bank, embeds, boxes).cpu().numpy(),
-                bank.num_frames.cpu().numpy(),
+                self.affinity(bank, embeds, boxes).numpy(), bank.num_frames.numpy()
             )
-            ids = np.where(matched >= 0, bank.ids.cpu().numpy()[matched], DROPPED)
+            ids = np.where(matched >= 0, bank.ids.numpy()[matched], DROPPED)
 
-        new = (ids == DROPPED) & (scores > new_thr).cpu().numpy()
+        new = (ids == DROPPED) & (scores > new_thr).numpy()
         ids[new] = bank.next_id + np.arange(new.sum())
         overlaps_better = torch.tril(mask_iou, diagonal=-1) >= self.background_iou_thr
-        ids[(ids == DROPPED) & ~overlaps_better.any(1).cpu().numpy()] = BACKGROUND
+        ids[(ids == DROPPED) & ~overlaps_better.any(1).numpy()] = BACKGROUND
 
         ids = torch.from_numpy(ids)
-        return ids, self.remember(bank, frame, ids.to(embeds.device), embeds, scores, labels, boxes)
+        return ids, self.remember(bank, frame, ids, embeds, scores, labels, boxes)
 
     def affinity(self, bank: MemoryBank, embeds: Tensor, boxes: Tensor) -> Tensor:
         """How well each detection fits each identity: (n, M), 0 to 1. Here by embeddings alone.
@@ -193,16 +200,25 @@ class MemoryBankTracker(BaseModule):
         Returns:
             ndarray: (n,) position in the memory, -1 for none.
         """
-        similarity = similarity.copy()
         matched = np.full(len(similarity), -1)
+        if not similarity.size:
+            return matched
+        free = np.ones(similarity.shape[1], bool)
+        # Most rows need one look, at all of them together; what is taken can only make others less.
+        several = (similarity > 0.5).sum(1) > 1
+        best, highest = similarity.argmax(1), similarity.max(1)
         for i, row in enumerate(similarity):
-            similar = row > 0.5
-            if self.frame_weight and similar.sum() > 1:
-                row = row * np.where(similar, num_frames, num_frames[similar].mean())
-            best = row.argmax()
-            if row[best] > self.match_thr:
-                matched[i] = best
-                similarity[:, best] = 0
+            choice, value = best[i], highest[i]
+            if several[i] or not free[choice]:
+                row = row * free
+                similar = row > 0.5
+                if self.frame_weight and similar.sum() > 1:
+                    row = row * np.where(similar, num_frames, num_frames[similar].mean())
+                choice = row.argmax()
+                value = row[choice]
+            if value > self.match_thr:
+                matched[i] = choice
+                free[choice] = False
         return matched
 
     def remember(
@@ -243,4 +259,5 @@ class MemoryBankTracker(BaseModule):
         grown.last_frame[row] = frame
         grown.boxes[row] = boxes.to(grown.boxes.dtype)
         grown.labels[row] = labels
-        return grown.rows(frame - grown.last_frame < self.max_unseen)
+        unforgotten = frame - grown.last_frame < self.max_unseen
+        return grown if unforgotten.all() else grown.rows(unforgotten)

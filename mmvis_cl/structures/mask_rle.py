@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .mask_runs import encode_from_runs
+
 
 def mask_logits_to_image(
     logits: Tensor,
@@ -53,7 +55,10 @@ def mask_logits_to_image(
 
 def encode_masks(masks: Tensor | np.ndarray) -> list[dict]:
     """COCO RLE of masks (n, h, w), with ``counts`` as str so that it can go into JSON."""
-    masks = torch.as_tensor(masks).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    masks = torch.as_tensor(masks)
+    if masks.is_cuda:
+        return encode_from_runs(masks)
+    masks = masks.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     rles = mask_util.encode(np.asfortranarray(masks))
     return [dict(size=list(r['size']), counts=r['counts'].decode()) for r in rles]
 
@@ -105,6 +110,5 @@ def vote_on_masks(
         else mask
         for mask in voted
     ]
-    found = [mask for mask in voted if mask is not None]
-    areas = iter(mask_util.area(found).tolist() if found else ())
-    return [mask if mask is not None and next(areas) else None for mask in voted]
+    # One by one: pycocotools counts the masks of a call in 8 bits.
+    return [mask if mask is not None and mask_util.area(mask) else None for mask in voted]

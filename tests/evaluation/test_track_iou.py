@@ -7,6 +7,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.evaluation.track_iou import SharedMasks, mask_areas, spatio_temporal_iou
+from mmvis_cl.evaluation.track_runs import TrackRuns
 
 HEIGHT, WIDTH, FRAMES = 30, 40, 23
 
@@ -67,7 +68,7 @@ def test_pairs_that_are_not_wanted_are_0(groups, monkeypatch):
     def never(*args):
         raise AssertionError('nothing is left to compare')
 
-    monkeypatch.setattr(mask_utils, 'iou', never)
+    monkeypatch.setattr(TrackRuns, 'shared', never)
     assert not spatio_temporal_iou(tracks, others, wanted=np.zeros_like(wanted)).any()
     # Tracks of very different areas can not overlap by half.
     small = [[mask and mask_utils.frPyObjects([[0, 0, 2, 0, 2, 2]], HEIGHT, WIDTH)[0] for mask in t]
@@ -79,6 +80,13 @@ def test_areas():
     rles = [mask_utils.encode(np.asfortranarray(np.ones((4, n), np.uint8))) for n in (2, 5)]
     assert mask_areas([None, *rles, None]).tolist() == [0, 8, 20, 0]
     assert mask_areas([]).tolist() == mask_areas([None])[:0].tolist() == []
+
+
+def test_areas_of_more_masks_than_pycocotools_takes_at_once():
+    tall = [mask_utils.encode(np.asfortranarray(np.ones((n, 1), np.uint8))) for n in range(1, 601)]
+    assert mask_areas(tall).tolist() == list(range(1, 601))
+    track = [tall[4] if frame % 3 else None for frame in range(600)]
+    assert spatio_temporal_iou([track], [track, track[::-1]]).tolist() == [[1, 200 / 600]]
 
 
 def test_equal_lists_of_masks_share_a_value():

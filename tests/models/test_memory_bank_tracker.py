@@ -1,3 +1,5 @@
+import numpy as np
+import pytest
 import torch
 
 from mmvis_cl.models import MemoryBankTracker
@@ -117,3 +119,26 @@ def test_frame_without_detections():
     ids, bank = track(tracker, bank, 1, one_hot(0))
     ids, bank = track(tracker, bank, 2, torch.zeros(0, 8))
     assert ids == [] and bank.ids.tolist() == [0]
+
+
+@pytest.mark.parametrize('frame_weight', [False, True])
+@pytest.mark.parametrize('shape', [(0, 4), (5, 1), (12, 12), (30, 9), (9, 30)])
+def test_matching_is_that_of_one_row_after_the_other(shape, frame_weight):
+    """The reference looks at each row anew, with what was taken before set to 0."""
+    rng = np.random.default_rng(shape[0])
+    for spread in (0.3, 1, 3):  # from many similar identities to none
+        similarity = (rng.random(shape) ** spread).astype(np.float32)
+        num_frames = rng.integers(1, 9, shape[1])
+        left, expected = similarity.copy(), []
+        for row in left:
+            similar = row > 0.5
+            if frame_weight and similar.sum() > 1:
+                row = row * np.where(similar, num_frames, num_frames[similar].mean())
+            best = row.argmax()
+            expected.append(best if row[best] > 0.55 else -1)
+            if expected[-1] >= 0:
+                left[:, best] = 0
+        tracker = MemoryBankTracker(match_thr=0.55, frame_weight=frame_weight)
+        given = similarity.copy()
+        assert tracker.match(given, num_frames).tolist() == expected
+        assert (given == similarity).all()
