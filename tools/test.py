@@ -16,6 +16,8 @@ from mmvis_cl.engine.cli import (
 )
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
+from mmvis_cl.evaluation import VISMetric
+from mmvis_cl.registry import METRICS
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,7 +71,7 @@ def set_outputs(cfg: Config, out: str | None, format_only: bool) -> None:
     metrics = [
         metric
         for metric in (evaluators if isinstance(evaluators, (list, tuple)) else [evaluators])
-        if str(metric['type']).split('.')[-1] == 'VISMetric'
+        if issubclass(METRICS.get(str(metric['type'])) or object, VISMetric)
     ]
     if not metrics:
         raise InputError(

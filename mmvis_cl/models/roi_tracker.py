@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import encode_masks
@@ -29,15 +30,23 @@ class RoITracker(BaseModule):
             same ``track``.
         nms_thr (float): a detection that overlaps a better-scored one, of any class, by a larger
             IoU is dropped. The overlap is that of the masks; of the boxes if there are no masks.
+        cosine_scale (float, optional): compare embeddings by their cosine times this. If None by
+            their product, which fits embeddings that a log-sum-exp loss has taught. The products of
+            others may be too small for the bank's softmax to tell a match.
         init_cfg (dict, optional): mmengine's initialisation config.
     """
 
     def __init__(
-        self, tracker: dict | None = None, nms_thr: float = 0.5, init_cfg: dict | None = None
+        self,
+        tracker: dict | None = None,
+        nms_thr: float = 0.5,
+        cosine_scale: float | None = None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.tracker = MODELS.build(tracker or dict(type='mmvis_cl.MemoryBankTracker'))
         self.nms_thr = nms_thr
+        self.cosine_scale = cosine_scale
         self.reset()
 
     def reset(self) -> None:
@@ -76,6 +85,8 @@ class RoITracker(BaseModule):
         if len(found):
             factor = found.bboxes.new_tensor(data_sample.scale_factor if rescale else (1, 1))
             embeds = roi_embeddings(model.track_head, feats, found.bboxes * factor.repeat(2))
+            if self.cosine_scale is not None:
+                embeds = self.cosine_scale**0.5 * F.normalize(embeds, dim=1)
         elif self.bank is not None:  # identities grow old in empty frames too
             embeds = self.bank.embeds.new_zeros((0, self.bank.embeds.shape[2]))
         else:

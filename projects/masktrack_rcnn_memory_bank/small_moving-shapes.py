@@ -6,5 +6,6 @@ model = dict(
         _delete_=True,
         type='mmvis_cl.RoITracker',
         tracker=dict(type='mmvis_cl.MemoryBankTracker', memory_len=3),
+        cosine_scale=100.0,
     )
 )

@@ -134,3 +134,16 @@ def test_iou_of_masks_is_preferred_to_that_of_boxes():
     assert detection_iou(InstanceData(bboxes=boxes))[0, 1] == 1
     shared = detection_iou(InstanceData(bboxes=boxes, masks=masks, scores=torch.ones(2)))
     assert shared[0, 1] == pytest.approx(4 / 16)
+
+
+def test_cosine_scale(model):
+    """Products of the embeddings that reach the bank are scaled cosines of mmdet's."""
+    tracker = build(dict(type='RoITracker', cosine_scale=7.0))
+    feats = maps(LEFT, RIGHT)
+    feats[0] += torch.rand(feats[0].shape)
+    tracker.track(model, feats, frame(0, [LEFT, RIGHT], [0.9, 0.8]))
+    kept = tracker.bank.embeds[:, -1]
+    plain = roi_embeddings(model.track_head, feats, torch.tensor([LEFT, RIGHT]))
+    cosine = torch.nn.functional.cosine_similarity(plain[:, None], plain, dim=2)
+    torch.testing.assert_close(kept @ kept.T, 7 * cosine)
+    assert cosine[0, 1] < 0.99

@@ -113,3 +113,12 @@ def test_amp_needs_a_model_that_has_it(run, checkpoint):
     )
     assert code == 2
     assert line.startswith('error: --amp: a MaskDeformableDETR has no test_cfg.autocast')
+
+
+def test_out_needs_a_metric_that_writes_results(run, checkpoint):
+    args = ('test.py', CONFIG, checkpoint, '--out', 'results.json')
+    code, line = run(*args, options=['test_evaluator.type=mmdet.CocoMetric'])
+    assert code == 2 and 'need a VISMetric, and the config has none' in line
+    # its subclasses do: the run gets as far as the checkpoint
+    _, line = run(*args, options=['test_evaluator.type=mmvis_cl.BoxTrackMetric'])
+    assert 'VISMetric' not in line
