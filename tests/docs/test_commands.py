@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+PAGES += sorted((ROOT / 'projects').rglob('*.md'))  # their trainings are run by tests/projects
 
 SMALL = 'configs/vis_cl/small_moving-shapes.py'
 # Words that stand for something of the user's, everywhere. Files of the names CHECKPOINT,
@@ -56,6 +58,7 @@ class Row:
 # The first row that fits counts. Trainings and tests with the full-size configs and tools that need
 # downloads are parsed: their options and configs must exist.
 TRAIN_OR_TEST = r'python tools/(train|test|train_stages)\.py '
+NEW_FOLDER = 'data/NEW'  # another one for each command
 CONVERTERS = r'python (\.\./)*tools/dataset_converters/'
 TABLE = [
     Row(r'make \w+', 'make'),
@@ -82,7 +85,7 @@ TABLE = [
     Row(rf'{CONVERTERS}check_vis\.py ', 'run', {}, '--workers 0'),
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
-    Row(rf'{CONVERTERS}(cvat|coco_video|mask_png)_to_vis\.py ', 'parse'),
+    Row(rf'{CONVERTERS}(cvat|coco_video|mask_png)_to_vis\.py ', 'run', {'data/mine': NEW_FOLDER}),
     Row(rf'python tools/visualization/browse_dataset\.py {SMALL}', 'run'),
     Row(r'python tools/visualization/browse_dataset\.py ', 'parse'),
     Row(r'python tools/visualization/compare\.py ', 'run'),
@@ -187,6 +190,8 @@ def job_of(command: Command, folder: Path) -> dict | None:
         return None
     swaps = {**WORDS, **row.words}
     words = [swaps.get(word, word) for word in command.words]
+    new_folder = f'data/new_{zlib.crc32(" ".join(words).encode())}'
+    words = [new_folder if word == NEW_FOLDER else word for word in words]
     for option in re.split(r'\s(?=--)', row.more):
         name, *values = option.split() or ['']
         if name not in words:
@@ -257,6 +262,8 @@ def folder(tmp_path_factory):
             cv2.imwrite(str(root / 'FRAMES' / f'{number}.jpg'), image)
             writer.write(image[..., ::-1])
 
+    make_own_videos(root)
+
     config = Config.fromfile(ROOT / SMALL)
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
@@ -270,6 +277,65 @@ def folder(tmp_path_factory):
         ''.join(json.dumps(dict(step=s, iter=s, loss=1 / s, lr=1e-3)) + '\n' for s in (1, 2, 3))
     )
     return root
+
+
+CVAT = """<annotations><version>1.1</version><meta><task><id>1</id><name>{name}</name>
+<size>2</size><labels><label><name>car</name></label></labels>
+<original_size><width>30</width><height>20</height></original_size></task></meta>
+<track id="0" label="car"><polygon frame="0" keyframe="1" outside="0" occluded="0"
+points="2,2;8,2;8,6;2,6" z_order="0"/><polygon frame="1" keyframe="0" outside="0" occluded="0"
+points="4,2;10,2;10,6;4,6" z_order="0"/></track></annotations>"""
+
+
+def make_own_videos(root: Path) -> None:
+    """Videos of two frames with a car, as CVAT, COCO-video and mask PNGs have them."""
+    import numpy as np
+    from PIL import Image
+
+    from mmvis_cl.visualization import VideoWriter
+
+    mask = Image.new('L', (30, 20))
+    mask.paste(1, (2, 2, 8, 6))
+    picture = Image.new('RGB', (30, 20), (90, 30, 200))
+    for file, name in (('annotations', 'street'), ('first', 'first'), ('second', 'second')):
+        (root / f'{file}.xml').write_text(CVAT.format(name=name))
+    with VideoWriter(root / 'street.mp4', fps=6) as writer:
+        for _ in range(2):
+            writer.write(np.array(picture))
+    for name in ('first', 'second'):
+        trees = [root / tree for tree in ('DAVIS', 'mine')]
+        images = [root / folder / name for folder in ('videos', 'images')]
+        images += [tree / 'JPEGImages' / name for tree in trees]
+        for folder in images:
+            folder.mkdir(parents=True)
+            for t in range(2):
+                picture.save(folder / f'{t:05}.jpg')
+        for tree in trees:
+            folder = tree / 'Annotations' / name
+            folder.mkdir(parents=True)
+            for t in range(2):
+                mask.save(folder / f'{t:05}.png')
+    sets = root / 'DAVIS' / 'ImageSets' / '2017'
+    sets.mkdir(parents=True)
+    (sets / 'train.txt').write_text('first\n')
+    (sets / 'val.txt').write_text('second\n')
+    (root / 'classes.csv').write_text('video,object,class\nfirst,1,car\nsecond,1,car\n')
+    for file, name in (('videos', 'first'), ('tracked', 'street')):
+        size = dict(height=20, width=30)
+        files = [f'{name}/{t:05}.jpg' for t in range(2)]
+        content = dict(
+            videos=[dict(id=1, name=name)],
+            images=[
+                dict(id=t, video_id=1, frame_id=t, file_name=files[t], **size) for t in range(2)
+            ],
+            annotations=[
+                dict(id=1 + t, image_id=t, track_id=4, category_id=8, score=0.9,
+                     segmentation=[[2, 2, 8, 2, 8, 6, 2, 6]])
+                for t in range(2)
+            ],
+            categories=[dict(id=8, name='car')],
+        )  # fmt: skip
+        (root / f'{file}.json').write_text(json.dumps(content))
 
 
 @pytest.fixture(scope='module')
