@@ -120,7 +120,7 @@ def test_videos_and_images_come_in_one_batch_whatever_the_workers(mixed_loader):
         for frame in sample:
             # of the video: L and pixel are cats (0), the square is a dog; of images: L dog, square
             # cat, no mice
-            labels = {11: 0, 12: 1, 13: 0} if from_video else {0: 1, 1: 0}
+            labels = {11: 0, 12: 1, 13: 0} if from_video else {1: 1, 2: 0}
             objects = frame.gt_instances
             for label, i in zip(objects.labels, objects.instances_ids, strict=True):
                 assert labels[int(i)] == label
