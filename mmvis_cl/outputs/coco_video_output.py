@@ -69,7 +69,8 @@ class COCOVideoOutput(Output):
                 width=width,
             )
         )
-        areas = mask_util.area(frame.rles).tolist() if frame.rles else []
+        # one by one: pycocotools counts the masks of a call in 8 bits
+        areas = [int(mask_util.area(rle)) for rle in frame.rles]
         for identity, label, score, (x1, y1, x2, y2), rle, area in zip(
             frame.identities.tolist(),
             frame.labels.tolist(),

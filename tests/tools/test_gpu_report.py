@@ -1,0 +1,134 @@
+"""The report on a GPU, and the benchmarks of which it is made, in small on the CPU."""
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / 'tools' / 'benchmarks'
+
+
+@pytest.fixture(scope='module')
+def benchmark():
+    """Imports a benchmark by name."""
+    sys.path.insert(0, str(FOLDER))
+    yield importlib.import_module
+    sys.path.remove(str(FOLDER))
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip().strip('|').split('|')]
+
+
+def write_losses(folder, losses):
+    path = folder / '20260101' / 'vis_data'
+    path.mkdir(parents=True)
+    records = [json.dumps(dict(loss=loss, iter=i)) for i, loss in enumerate(losses)]
+    (path / 'scalars.json').write_text('\n'.join([*records, json.dumps(dict(AP=0.5))]))
+
+
+def test_a_loss_that_falls_passes(benchmark, tmp_path, capsys):
+    write_losses(tmp_path, torch.linspace(8, 2.1, 60).tolist())
+    benchmark('gpu_report').check_losses(tmp_path)
+    assert capsys.readouterr().out.startswith('Mean loss of the first ten iterations 7.550')
+
+
+@pytest.mark.parametrize(
+    ('losses', 'message'),
+    [([3.0] * 60, 'did not fall'), ([3.0] * 20, '20 losses'), ([float('nan')] * 60, 'not fall')],
+)
+def test_other_losses_fail(benchmark, tmp_path, losses, message):
+    write_losses(tmp_path, losses)
+    with pytest.raises(SystemExit, match=message):
+        benchmark('gpu_report').check_losses(tmp_path)
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+def test_parts_name_files_that_are_there(benchmark, tmp_path, device):
+    found = [
+        word
+        for part in benchmark('gpu_report').parts(device, tmp_path)
+        for command in part.commands
+        for word in command
+        if word.startswith(('tools/', 'tests/', 'configs/'))
+    ]
+    assert len(found) > 10
+    assert [word for word in found if not (ROOT / word).is_file()] == []
+
+
+def test_a_part_that_fails_or_hangs_leaves_the_others(benchmark):
+    report = benchmark('gpu_report')
+
+    def run(*code, limit=30.0):
+        commands = [['-c', line] for line in code]
+        return report.run_part(report.Part('A part', commands, limit), dict(os.environ), limit)
+
+    good, text = run('print("one")', 'print("two")')
+    assert good and text.startswith('## A part') and 'one' in text and 'two' in text
+    good, text = run('print("seen"); raise SystemExit("told why")', 'print("never reached")')
+    assert not good and 'seen' in text and 'told why' in text and 'exit code 1' in text
+    assert '\nnever reached' not in text
+    good, text = run('import time; print("begun", flush=True); time.sleep(60)', limit=2.0)
+    assert not good and 'begun' in text and 'stopped after 2 s' in text
+
+
+@torch.no_grad()
+def test_loops_over_pairs_give_the_same(benchmark):
+    association = benchmark('association')
+    for name, work in association.WORK.items():
+        plain, ours = work(14)
+        assert plain() == ours(), name
+        assert len(set(ours())) > 1, name
+    # some of what the NMS is given is dropped, some kept
+    for work in (association.box_nms, association.mask_nms_of):
+        assert 0 < len(work(40)[0]()) < 40
+
+
+def test_forms_of_attention(benchmark):
+    attention, forms = benchmark('attention'), benchmark('attention_forms')
+    args = forms.argparse.Namespace(device='cpu', repeat=1)
+    modules = attention.make_modules(32, 3)
+    inputs = attention.make_inputs((32, 48), 3, 32, 1, 5, 'cpu')
+    for run in (attention.forward, attention.forward_backward):
+        line = cells(forms.table_row('small', run, modules, inputs, args))
+        assert line[3:5] == ['-', '-'] and line[6] == '-'  # without a GPU
+        assert 0 < float(line[5]) < 1e-5
+
+
+def test_frames_a_second(benchmark, monkeypatch, capsys):
+    throughput = benchmark('throughput')
+    command = 'throughput.py small --size 64 96 --frames 3 --repeat 1 --batches 1 2 --kept 5'
+    monkeypatch.setattr(sys, 'argv', command.split())
+    monkeypatch.setattr('logging.disable', lambda level: None)  # for other tests it would last
+    throughput.main()
+    rows = [cells(line) for line in capsys.readouterr().out.splitlines() if '| small' in line]
+    assert [(row[0], row[1]) for row in rows] == [
+        ('small, float32', '1'),
+        ('small, float32', '2'),
+        ('small, bf16', '1'),
+        ('small, bf16', '2'),
+    ]
+    for row in rows:
+        assert float(row[2]) == pytest.approx(1000 / float(row[3]), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ('command', 'message'),
+    [
+        ('association.py --sizes 1', 'error: --repeat'),
+        ('throughput.py small --frames 0', 'error: --frames'),
+        ('attention_forms.py --repeat 0', 'error: --repeat'),
+    ],
+)
+def test_bad_numbers_are_one_clear_line(benchmark, monkeypatch, capsys, command, message):
+    monkeypatch.setattr(sys, 'argv', command.split())
+    with pytest.raises(SystemExit) as caught:
+        benchmark(command.split('.')[0]).main()
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert errors[-1].startswith(message)
