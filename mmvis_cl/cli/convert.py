@@ -12,11 +12,16 @@ from mmvis_cl.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument('input', metavar='IN', help='checkpoint to read')
-    parser.add_argument('output', metavar='OUT', help='checkpoint to write')
+    add_file_arguments(parser)
     parser.add_argument(
         '--reverse', action='store_true', help="from ours to the release's names, for its own code"
     )
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every converter of checkpoints takes: ``IN OUT [--trust-input]``."""
+    parser.add_argument('input', metavar='IN', help='checkpoint to read')
+    parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     parser.add_argument(
         '--trust-input',
         action='store_true',
@@ -69,24 +74,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: See `convert`, or a path is wrong or cannot be written to.
     """
-    import torch
-
-    folder = os.path.dirname(os.path.abspath(args.output))
-    if not os.path.isdir(folder):
-        raise InputError(f'{args.output}: there is no folder {folder}; make it first')
-    if os.path.realpath(args.input) == os.path.realpath(args.output):
-        raise InputError(f'{args.output}: IN and OUT are the same file; give another name')
+    check_files(args.input, args.output)
     checkpoint = convert(args.input, args.reverse, args.trust_input)
-    part = f'{args.output}.part'  # its name until it is whole
-    try:
-        torch.save(checkpoint, part)
-        os.replace(part, args.output)
-    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        if os.path.exists(part):
-            os.remove(part)
-        raise InputError(
-            f'{args.output}: cannot be written; is the disk full, or the folder read-only?'
-        ) from error
+    save_whole(checkpoint, args.output)
     (weights,) = (checkpoint[key] for key in ('model', 'state_dict') if key in checkpoint)
     print(f'{args.output}: {len(weights)} tensors')
     if not args.reverse:
@@ -94,3 +84,36 @@ def run(args: argparse.Namespace) -> int:
         queries = len(weights['detector.query_embedding.weight'])
         print(f'for a config with {classes} classes and {queries} queries')
     return 0
+
+
+def check_files(path: str, output: str) -> None:
+    """Make sure, before any work, that a converted file can be put where it is wanted.
+
+    Raises:
+        InputError: There is no such folder, or the output is the input.
+    """
+    folder = os.path.dirname(os.path.abspath(output))
+    if not os.path.isdir(folder):
+        raise InputError(f'{output}: there is no folder {folder}; make it first')
+    if os.path.realpath(path) == os.path.realpath(output):
+        raise InputError(f'{output}: IN and OUT are the same file; give another name')
+
+
+def save_whole(checkpoint: dict, path: str) -> None:
+    """Write a checkpoint; the file has its name only when it is whole.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    import torch
+
+    part = f'{path}.part'
+    try:
+        torch.save(checkpoint, part)
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+        if os.path.exists(part):
+            os.remove(part)
+        raise InputError(
+            f'{path}: cannot be written; is the disk full, or the folder read-only?'
+        ) from error

@@ -1,10 +1,6 @@
 """Score a result file by the official YouTube-VIS evaluation: AP and AR of tracks."""
 
 import argparse
-import json
-from pathlib import Path
-
-from mmvis_cl.errors import cannot_write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from mmvis_cl.engine.cli import write_figures
     from mmvis_cl.evaluation import evaluate_tracks, format_scores
 
     scores = evaluate_tracks(
@@ -60,11 +57,6 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(name, *cells)
     Console().print(table)
     if args.json:
-        out = Path(args.json)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(scores, indent=2) + '\n')
-        except OSError as error:
-            raise cannot_write(out, error) from error
-        print(f'written to {out}')
+        write_figures(args.json, scores)
+        print(f'written to {args.json}')
     return 0

@@ -1,5 +1,6 @@
 """What ``tools/train.py`` and ``tools/test.py`` share."""
 
+import json
 import os
 import sys
 import zipfile
@@ -12,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.registry import RUNNERS
 
 
@@ -146,3 +147,21 @@ def leave_process_group() -> None:
         sys.stderr.flush()
         os._exit(0)
     torch.distributed.destroy_process_group()
+
+
+def write_figures(path: str, figures: dict) -> None:
+    """Write figures as JSON; folders are made.
+
+    Args:
+        path: Of the file.
+        figures: What JSON can hold.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    out = Path(path)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(figures, indent=2) + '\n')
+    except OSError as error:
+        raise cannot_write(out, error) from error

@@ -90,14 +90,14 @@ def test_loops_over_pairs_give_the_same(benchmark):
 
 
 def test_forms_of_attention(benchmark):
-    attention, forms = benchmark('attention'), benchmark('attention_forms')
-    args = forms.argparse.Namespace(device='cpu', repeat=1)
+    attention = benchmark('attention')
     modules = attention.make_modules(32, 3)
     inputs = attention.make_inputs((32, 48), 3, 32, 1, 5, 'cpu')
     for run in (attention.forward, attention.forward_backward):
-        line = cells(forms.table_row('small', run, modules, inputs, args))
-        assert line[3:5] == ['-', '-'] and line[6] == '-'  # without a GPU
-        assert 0 < float(line[5]) < 1e-5
+        line = cells(attention.table_row('small', run, modules, inputs, 1, 'cpu'))
+        assert float(line[3]) == pytest.approx(float(line[1]) / float(line[2]), abs=0.1)
+        assert line[4:6] == ['-', '-'] and line[7] == '-'  # without a GPU
+        assert 0 < float(line[6]) < 1e-5
 
 
 def test_frames_a_second(benchmark, monkeypatch, capsys):
@@ -122,7 +122,7 @@ def test_frames_a_second(benchmark, monkeypatch, capsys):
     [
         ('association.py --sizes 1', 'error: --repeat'),
         ('throughput.py small --frames 0', 'error: --frames'),
-        ('attention_forms.py --repeat 0', 'error: --repeat'),
+        ('attention.py --repeat 0', 'error: --repeat'),
     ],
 )
 def test_bad_numbers_are_one_clear_line(benchmark, monkeypatch, capsys, command, message):

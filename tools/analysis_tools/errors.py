@@ -13,15 +13,14 @@ As in TIDE, each kind of error is mended alone and the AP computed again:
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from mmvis_cl.engine.cli import one_line_errors
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.engine.cli import one_line_errors, write_figures
+from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import analyse_errors, format_scores
 from mmvis_cl.visualization.plots import (
     COLOURS,
@@ -234,13 +233,8 @@ def main() -> None:
                 save_figure(figure, Path(args.out) / name)
         print(f'plots written to {args.out}')
     if args.json:
-        out = Path(args.json)
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(found, indent=2) + '\n')
-        except OSError as error:
-            raise cannot_write(out, error) from error
-        print(f'figures written to {out}')
+        write_figures(args.json, found)
+        print(f'figures written to {args.json}')
 
 
 if __name__ == '__main__':

@@ -1,21 +1,26 @@
-"""Deformable attention by gathering against mmcv's form in PyTorch.
+"""The forms of deformable attention: mmcv's in PyTorch, gathered rows, mmcv's CUDA op.
 
-``python tools/benchmarks/attention.py`` times an encoder layer's and a decoder layer's attention,
-projections included, at several sizes, forward and backward, and prints a table in Markdown: CPU
-and wall milliseconds, their ratios, and the largest difference relative to the largest value.
+``python tools/benchmarks/attention.py`` times an encoder layer's and a decoder layer's attention in
+each form, projections included, at several sizes, forward and backward, and prints a table in
+Markdown: wall milliseconds, how many times as fast as mmcv's PyTorch form the gathered one is, and
+the largest difference from it, relative to the largest value. ``--device cuda`` has the op as well.
 """
 
 import argparse
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from unittest.mock import patch
 
 import torch
+from mmcv.ops import multi_scale_deform_attn
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention
 from timing import best_times, header, machine, row
 from torch import Tensor
 
+from mmvis_cl.compat import has_compiled_ops
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.models import GatherDeformableAttention
+from mmvis_cl.models import GatherDeformableAttention, deformable_attention
 
 # name, input size (h, w), levels from stride 8 on, channels, images
 SIZES = (
@@ -94,22 +99,48 @@ def largest_difference(expected: list[Tensor], found: list[Tensor]) -> float:
     )
 
 
+def without_mmcvs_op() -> AbstractContextManager:
+    """Let mmcv's module take its PyTorch form on a GPU."""
+    return patch.object(multi_scale_deform_attn, 'IS_CUDA_AVAILABLE', False)
+
+
+def without_our_op() -> AbstractContextManager:
+    """Let our module gather on a GPU."""
+    return patch.object(deformable_attention, 'has_compiled_ops', lambda: False)
+
+
 def table_row(
     what: str, run: Callable, modules: tuple, inputs: dict, repeat: int, device: str
 ) -> str:
-    """Both modules' times and how far their results are apart."""
+    """Times of all forms of one attention."""
     plain, ours = modules
-    difference = largest_difference(run(plain, inputs), run(ours, inputs))
-    times = best_times(
-        dict(plain=lambda: run(plain, inputs), ours=lambda: run(ours, inputs)), repeat, device
-    )
-    (cpu, wall), (our_cpu, our_wall) = times['plain'], times['ours']
-    cells = [f'{1000 * seconds:.1f}' for seconds in (cpu, wall, our_cpu, our_wall)]
-    return row(what, *cells, f'{cpu / our_cpu:.1f}', f'{wall / our_wall:.1f}', f'{difference:.0e}')
+    forms = {
+        'plain': (plain, without_mmcvs_op),
+        'gathered': (ours, without_our_op),
+        'mmcv op': (plain, nullcontext),
+        'ours with op': (ours, nullcontext),
+    }
+    if device == 'cpu' or not has_compiled_ops():
+        del forms['mmcv op'], forms['ours with op']
+
+    def call(name: str) -> list:
+        module, context = forms[name]
+        with context():
+            return run(module, inputs)
+
+    expected = call('plain')
+    differences = {name: f'{largest_difference(expected, call(name)):.0e}' for name in forms}
+    times = best_times({name: lambda n=name: call(n) for name in forms}, repeat, device)
+    cells = [
+        f'{1000 * times[name][1]:.2f}' if name in times else '-'
+        for name in ('plain', 'gathered', 'mmcv op', 'ours with op')
+    ]
+    cells.insert(2, f'{times["plain"][1] / times["gathered"][1]:.1f}')
+    return row(what, *cells, *(differences.get(n, '-') for n in ('gathered', 'mmcv op')))
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Time deformable attention against mmcv's.")
+    parser = argparse.ArgumentParser(description='Time the forms of deformable attention.')
     parser.add_argument('--repeat', type=int, default=5, metavar='N', help='best of N (default: 5)')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument(
@@ -126,8 +157,14 @@ def main() -> None:
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise InputError('--device cuda: no GPU was found')
         print(f'Machine: {machine(args.device)}\n')
-        times = ('mmcv CPU ms', 'mmcv wall ms', 'ours CPU ms', 'ours wall ms')
-        print(header('attention', *times, 'CPU ratio', 'wall ratio', 'largest difference'))
+        columns = (
+            'mmcv PyTorch ms',
+            'gathered ms',
+            'ratio',
+            'mmcv CUDA op ms',
+            'ours with the op ms',
+        )
+        print(header('attention', *columns, 'gathered differs by', 'the op differs by'))
         for name, size, levels, channels, images in SIZES[: args.sizes]:
             modules = make_modules(channels, levels, args.device)
             for layer, queries in (('encoder', None), ('decoder', 300)):

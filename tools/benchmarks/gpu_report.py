@@ -56,7 +56,7 @@ def parts(device: str, folder: Path) -> list[Part]:
     options += ['train_cfg.val_begin=100000']
     train = [TRAIN, SMALL, '--work-dir', str(work), '--cfg-options', *options]
     rest = ['-p', 'no:cacheprovider', '-q']
-    forms = [f'{BENCHMARKS}/attention_forms.py', *on, *(['--sizes', '1'] if tiny else [])]
+    forms = [f'{BENCHMARKS}/attention.py', *on, *(['--sizes', '1'] if tiny else [])]
     return [
         Part(
             'Tests',

@@ -4,10 +4,8 @@
 """
 
 import argparse
-import os
 
-import torch
-
+from mmvis_cl.cli.convert import add_file_arguments, check_files, save_whole
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.models.mmdet_checkpoint import from_mmdet
@@ -21,8 +19,7 @@ def parse_args() -> argparse.Namespace:
         'detector, into one to start a training from: load_from=OUT. What it lacks (mask head, '
         'embedding head) or has for other classes starts fresh.'
     )
-    parser.add_argument('input', metavar='IN', help='checkpoint to read')
-    parser.add_argument('output', metavar='OUT', help='checkpoint to write')
+    add_file_arguments(parser)
     parser.add_argument(
         '--backbone', action='store_true', help='only the backbone; IN may be any mmdet detector'
     )
@@ -32,31 +29,19 @@ def parse_args() -> argparse.Namespace:
         help='names for a config whose model is MaskDeformableDETR itself (stage 1, on single '
         'images); without it for ContrastiveVIS, where that network is `detector`',
     )
-    parser.add_argument(
-        '--trust-input',
-        action='store_true',
-        help='let IN run code, which checkpoints saved in training do to restore their logs; only '
-        'for files of your own',
-    )
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     with one_line_errors():
-        folder = os.path.dirname(os.path.abspath(args.output))
-        if not os.path.isdir(folder):
-            raise InputError(f'{args.output}: there is no folder {folder}; make it first')
-        if os.path.realpath(args.input) == os.path.realpath(args.output):
-            raise InputError(f'{args.output}: IN and OUT are the same file; give another name')
+        check_files(args.input, args.output)
         theirs = tensors_of(read_checkpoint(args.input, args.trust_input), args.input)
         try:
             weights = from_mmdet(theirs, args.backbone, args.image_network)
         except InputError as error:
             raise InputError(f'{args.input}: {error}') from error
-        # under another name until it is whole
-        torch.save(dict(state_dict=weights), args.output + '.part')
-        os.replace(args.output + '.part', args.output)
+        save_whole(dict(state_dict=weights), args.output)
     print(f'{args.output}: {len(weights)} tensors, names as {next(iter(weights))}')
     if not args.backbone:
         prefix = '' if args.image_network else 'detector.'
