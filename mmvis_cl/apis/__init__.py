@@ -1,8 +1,9 @@
 """What programs use: a video in, tracked frames out."""
 
+from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
+
 from .config_names import find_config
 from .inferencer import TrackingSession, VISInferencer
-from .video_source import SourceFrame, VideoSource, open_source
 
 __all__ = [
     'SourceFrame',

@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mmvis_cl.datasets.class_lists import class_list
+from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
@@ -30,7 +31,6 @@ from mmvis_cl.registry import DATASETS, MODELS, TRANSFORMS
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
 
 from .config_names import find_config
-from .video_source import SourceFrame, VideoSource, open_source
 
 Source = str | os.PathLike | int | Iterable[np.ndarray] | VideoSource
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmvis_cl.apis.video_source import IMAGE_SUFFIXES, natural_order, open_source, read_image
 from mmvis_cl.errors import InputError
+
+from .video_source import IMAGE_SUFFIXES, natural_order, open_source, read_image
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.wmv')
 JPEG_QUALITY = 95

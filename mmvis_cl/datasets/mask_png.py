@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.apis.video_source import natural_order
 from mmvis_cl.errors import InputError
 
 from .frame_files import ImageFrames, images_in
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations, Progress, no_progress
+from .video_source import natural_order
 
 VOID = 255
 

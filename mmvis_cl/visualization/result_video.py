@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps
 from pycocotools import mask as mask_api
 
+from mmvis_cl.datasets.video_source import read_image
 from mmvis_cl.errors import InputError
 
 from .draw_tracks import draw_tracks
@@ -59,11 +59,7 @@ def write_result_video(
 
     with VideoWriter(out_path, fps=fps) as writer:
         for t, path in enumerate(frame_paths):
-            try:
-                with Image.open(path) as image:
-                    frame = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-            except OSError as error:
-                raise InputError(f'{path}: the frame cannot be read ({error})') from error
+            frame = read_image(path)
             if frame.shape[:2] != tuple(video_result.ori_shape):
                 raise InputError(
                     f'{path}: the frame is {frame.shape[:2]} (h, w), the masks of video '

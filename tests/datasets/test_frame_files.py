@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from small_videos import number, picture, write_video
 
-from mmvis_cl.apis.video_source import read_image
 from mmvis_cl.datasets.frame_files import ImageFrames, VideoFrames, find_video, pick_images
+from mmvis_cl.datasets.video_source import read_image
 from mmvis_cl.errors import InputError
 
 SIZE = (48, 64)

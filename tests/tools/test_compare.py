@@ -124,5 +124,5 @@ def test_frames_of_another_size(monkeypatch, capsys, data, tmp_path):
     frame.write_text('no image')
     with pytest.raises(SystemExit):
         run(monkeypatch, data, 'valid.json', tmp_path / 'images', tmp_path / 'out', *PERFECT)
-    assert '00001.jpg: the frame cannot be read' in capsys.readouterr().err
+    assert '00001.jpg: the image cannot be decoded' in capsys.readouterr().err
     assert not list((tmp_path / 'out').glob('*'))

@@ -91,7 +91,7 @@ def test_bad_frames_are_named(tmp_path, frames):
     with pytest.raises(InputError, match='2 frames were given for a result of 3 frames'):
         write_result_video(result(), frames[:2], [], tmp_path / 'v.mp4')
     frames[1].write_bytes(b'no image')
-    with pytest.raises(InputError, match=r'1\.png: the frame cannot be read'):
+    with pytest.raises(InputError, match=r'1\.png: the image cannot be decoded'):
         write_result_video(result(), frames, [], tmp_path / 'v.mp4')
     Image.new('RGB', (10, 10)).save(frames[1])
     with pytest.raises(InputError, match=r'1\.png: the frame is \(10, 10\)'):

@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmvis_cl.datasets.video_source import read_image
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import load_annotations, load_results, tracks_by_video
@@ -116,11 +116,7 @@ def frame_paths(video: dict, images: Path, annotations: str) -> list[Path]:
 
 def read_frame(path: Path, video: dict) -> np.ndarray:
     """(H, W, 3) uint8, RGB."""
-    try:
-        with Image.open(path) as image:
-            frame = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-    except OSError as error:
-        raise InputError(f'{path}: the frame cannot be read ({error})') from error
+    frame = read_image(path)
     size = video['height'], video['width']
     if frame.shape[:2] != size:
         raise InputError(

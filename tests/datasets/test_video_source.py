@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from small_videos import number, picture, set_display_matrix, write_video
 
-from mmvis_cl.apis import open_source, video_source
-from mmvis_cl.apis.video_source import FRAMES_AHEAD, VideoSource, read_image
+from mmvis_cl.apis import open_source
+from mmvis_cl.datasets import video_source
+from mmvis_cl.datasets.video_source import FRAMES_AHEAD, VideoSource, read_image
 from mmvis_cl.errors import InputError
 
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from mmvis_cl.apis.read_ahead import ReadAhead
+from mmvis_cl.datasets.read_ahead import ReadAhead
 
 
 def test_items_then_the_error():
