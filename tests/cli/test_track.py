@@ -11,7 +11,8 @@ from mmdet.datasets.api_wrappers import COCO
 from PIL import Image
 from pycocotools import mask as mask_util
 
-from mmvis_cl.apis import VISInferencer, video_source
+from mmvis_cl.apis import VISInferencer
+from mmvis_cl.datasets import video_source
 from mmvis_cl.evaluation import evaluate_tracks, load_results
 from mmvis_cl.outputs import COCOVideoOutput, VideoOutput
 from mmvis_cl.visualization import window as window_module
