@@ -65,9 +65,11 @@ def test_the_wheel_holds_the_package_configs_and_tools(site):
     for name, pattern in (('configs', '*.py'), ('tools', '*.py'), ('tools', '*.sh')):
         found = files(site / 'mmvis_cl' / '.mim' / name, pattern)
         assert found == files(ROOT / name, pattern) and found
-    package = files(ROOT / 'mmvis_cl', '*.py')
-    installed = files(site / 'mmvis_cl', '*.py')
-    assert package == {name: text for name, text in installed.items() if '.mim/' not in name}
+    for pattern in ('*.py', '*.c'):
+        package = files(ROOT / 'mmvis_cl', pattern)
+        installed = files(site / 'mmvis_cl', pattern)
+        assert package == {name: text for name, text in installed.items() if '.mim/' not in name}
+        assert package
     # at the top of site-packages, or Python does not read it
     assert (site / 'mmvis_cl_mmcv_ext.pth').read_text() == 'import mmvis_cl_mmcv_ext\n'
     assert (site / 'mmvis_cl_mmcv_ext.py').is_file()

@@ -55,6 +55,7 @@ def environment() -> Iterator[tuple[str, str]]:
     for name, distributions in _MODULES.items():
         yield name, _version(name, distributions)
     yield 'ops of mmcv', _ops()
+    yield 'C compiler', _compiler()
     yield from _devices()
     yield 'H.264', _h264()
     for name in _SETTINGS:
@@ -98,6 +99,16 @@ def _ops() -> str:
         return 'compiled' if compat.has_compiled_ops() else 'not compiled (`make ops` does)'
     except ImportError as error:
         return str(error)
+
+
+def _compiler() -> str:
+    try:
+        from mmvis_cl.models.compiled_sampling import build_kernel
+
+        # the smallest one: what is asked is whether it can be had
+        return f'compiles deformable attention for the CPU ({build_kernel(4, 4).parent})'
+    except (ImportError, OSError, RuntimeError) as error:
+        return f'deformable attention runs in PyTorch on the CPU, slower: {error}'
 
 
 def _devices() -> Iterator[tuple[str, str]]:

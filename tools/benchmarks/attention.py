@@ -1,14 +1,15 @@
-"""The forms of deformable attention: mmcv's in PyTorch, gathered rows, mmcv's CUDA op.
+"""The forms of deformable attention: mmcv's in PyTorch, gathered rows, compiled.
 
 ``python tools/benchmarks/attention.py`` times an encoder layer's and a decoder layer's attention in
 each form, projections included, at several sizes, forward and backward, and prints a table in
-Markdown: wall milliseconds, how many times as fast as mmcv's PyTorch form the gathered one is, and
-the largest difference from it, relative to the largest value. ``--device cuda`` has the op as well.
+Markdown: wall milliseconds, how many times as fast as mmcv's PyTorch form the one that we take is,
+and the largest differences from it, relative to the largest value. What is compiled is our kernel
+on a CPU, mmcv's CUDA op with ``--device cuda``.
 """
 
 import argparse
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from unittest.mock import patch
 
 import torch
@@ -104,39 +105,46 @@ def without_mmcvs_op() -> AbstractContextManager:
     return patch.object(multi_scale_deform_attn, 'IS_CUDA_AVAILABLE', False)
 
 
-def without_our_op() -> AbstractContextManager:
-    """Let our module gather on a GPU."""
-    return patch.object(deformable_attention, 'has_compiled_ops', lambda: False)
+@contextmanager
+def gathering() -> Iterator[None]:
+    """Let our module gather rows, on a CPU as on a GPU."""
+    with (
+        patch.object(deformable_attention, 'has_compiled_ops', lambda: False),
+        patch.object(deformable_attention, 'sampling_kernel', lambda *sizes: None),
+    ):
+        yield
+
+
+def forms(device: str) -> dict[str, tuple[int, Callable[[], AbstractContextManager]]]:
+    """By name, which of the two modules it is, mmcv's or ours, and what it is called in.
+
+    The first is what the others are compared with, the last what we take.
+    """
+    both = {'mmcv PyTorch': (0, without_mmcvs_op), 'gathered': (1, gathering)}
+    if device == 'cpu':
+        return both | {'compiled': (1, nullcontext)}
+    if has_compiled_ops():
+        return both | {"mmcv's CUDA op": (0, nullcontext), 'ours with the op': (1, nullcontext)}
+    return both
 
 
 def table_row(
     what: str, run: Callable, modules: tuple, inputs: dict, repeat: int, device: str
 ) -> str:
     """Times of all forms of one attention."""
-    plain, ours = modules
-    forms = {
-        'plain': (plain, without_mmcvs_op),
-        'gathered': (ours, without_our_op),
-        'mmcv op': (plain, nullcontext),
-        'ours with op': (ours, nullcontext),
-    }
-    if device == 'cpu' or not has_compiled_ops():
-        del forms['mmcv op'], forms['ours with op']
+    calls = {}
+    for name, (which, context) in forms(device).items():
 
-    def call(name: str) -> list:
-        module, context = forms[name]
-        with context():
-            return run(module, inputs)
+        def call(which: int = which, context: Callable = context) -> list:
+            with context():
+                return run(modules[which], inputs)
 
-    expected = call('plain')
-    differences = {name: f'{largest_difference(expected, call(name)):.0e}' for name in forms}
-    times = best_times({name: lambda n=name: call(n) for name in forms}, repeat, device)
-    cells = [
-        f'{1000 * times[name][1]:.2f}' if name in times else '-'
-        for name in ('plain', 'gathered', 'mmcv op', 'ours with op')
-    ]
-    cells.insert(2, f'{times["plain"][1] / times["gathered"][1]:.1f}')
-    return row(what, *cells, *(differences.get(n, '-') for n in ('gathered', 'mmcv op')))
+        calls[name] = call
+    expected, *found = (call() for call in calls.values())
+    differences = [f'{largest_difference(expected, tensors):.0e}' for tensors in found]
+    times = [wall for _, wall in best_times(calls, repeat, device).values()]
+    ratio = f'{times[0] / times[-1]:.1f}'
+    return row(what, *(f'{1000 * wall:.2f}' for wall in times), ratio, *differences)
 
 
 def parse_args() -> argparse.Namespace:
@@ -157,14 +165,9 @@ def main() -> None:
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise InputError('--device cuda: no GPU was found')
         print(f'Machine: {machine(args.device)}\n')
-        columns = (
-            'mmcv PyTorch ms',
-            'gathered ms',
-            'ratio',
-            'mmcv CUDA op ms',
-            'ours with the op ms',
-        )
-        print(header('attention', *columns, 'gathered differs by', 'the op differs by'))
+        names = list(forms(args.device))
+        columns = *(f'{name} ms' for name in names), 'ratio'
+        print(header('attention', *columns, *(f'{name} differs by' for name in names[1:])))
         for name, size, levels, channels, images in SIZES[: args.sizes]:
             modules = make_modules(channels, levels, args.device)
             for layer, queries in (('encoder', None), ('decoder', 300)):

@@ -1,0 +1,159 @@
+"""The compiled kernel samples as PyTorch does, and says why where it cannot be had."""
+
+import shutil
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mmvis_cl.models import GatherDeformableAttention, compiled_sampling
+from mmvis_cl.models.compiled_sampling import (
+    build_kernel,
+    sample_levels_compiled,
+    sampling_kernel,
+)
+
+SHAPES = ((6, 9), (3, 5), (1, 2))
+PIXELS = sum(h * w for h, w in SHAPES)
+POINTS = 2
+
+
+@pytest.fixture
+def compiler():
+    if not any(map(shutil.which, ('cc', 'gcc', 'clang'))):
+        pytest.skip('there is no C compiler here')
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    sampling_kernel.cache_clear()
+    yield
+    sampling_kernel.cache_clear()
+
+
+def sampled(value, x, y, weights):
+    """The definition: torch's bilinear samples, level by level."""
+    b, _, heads = x.shape[:3]
+    maps = value.split([h * w for h, w in SHAPES], 1)
+    total = 0
+    for level, ((h, w), pixels) in enumerate(zip(SHAPES, maps, strict=True)):
+        here = slice(level * POINTS, (level + 1) * POINTS)
+        grid = torch.stack(((x[..., here] + 0.5) / w, (y[..., here] + 0.5) / h), -1) * 2 - 1
+        grid = grid.transpose(1, 2).flatten(0, 1)
+        image = pixels.unflatten(1, (h, w)).permute(0, 3, 4, 1, 2).flatten(0, 1)
+        samples = F.grid_sample(image, grid, align_corners=False).unflatten(0, (b, heads))
+        weighted = samples * weights[..., here].transpose(1, 2)[:, :, None]
+        total = total + weighted.sum(-1).permute(0, 3, 1, 2)
+    return total.flatten(2)
+
+
+def inputs(channels, heads=2, queries=7, images=2):
+    generator = torch.Generator().manual_seed(channels)
+    value = torch.randn(images, PIXELS, heads, channels, generator=generator)
+    shape = images, queries, heads, len(SHAPES) * POINTS
+    # from far left of the maps to far right of them
+    x, y = (torch.rand(shape, generator=generator) * 14 - 3 for _ in range(2))
+    weights = torch.randn(shape, generator=generator)
+    return [t.requires_grad_() for t in (value, x, y, weights)]
+
+
+@pytest.mark.parametrize('channels', [1, 3, 4, 12, 16, 32])
+@pytest.mark.parametrize('queries', [7, 1100])
+def test_sums_and_gradients_are_those_of_grid_sample(compiler, channels, queries):
+    """Any number of channels, and queries in one block or in several."""
+    given = inputs(channels, queries=queries)
+    kernel = sampling_kernel(channels, len(SHAPES) * POINTS)
+    found = sample_levels_compiled(kernel, given[0], SHAPES, *given[1:])
+    expected = sampled(*given)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    grad = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
+    for mine, theirs in zip(
+        torch.autograd.grad(found, given, grad),
+        torch.autograd.grad(expected, given, grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_number_of_threads_changes_nothing(compiler):
+    kernel = sampling_kernel(4, 6)
+    results, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            given = inputs(4, queries=1100)
+            found = sample_levels_compiled(kernel, given[0], SHAPES, *given[1:])
+            results.append((found, *torch.autograd.grad(found.square().sum(), given)))
+    finally:
+        torch.set_num_threads(before)
+    for one, three in zip(*results, strict=True):
+        assert torch.equal(one, three)
+
+
+@pytest.mark.parametrize('place', [float('nan'), float('inf'), -float('inf'), 1e30, -1.0])
+def test_points_that_lie_nowhere_add_nothing(compiler, place):
+    """The NaN of a diverged network must not become a place in memory."""
+    value, x, y, weights = inputs(4)
+    x = torch.full_like(x, place).requires_grad_()
+    found = sample_levels_compiled(sampling_kernel(4, 6), value, SHAPES, x, y, weights)
+    assert not found.any()
+    gradients = torch.autograd.grad(found.sum(), (value, y, weights))
+    assert not any(gradient.any() for gradient in gradients)
+
+
+def test_levels_that_do_not_fit_are_refused(compiler):
+    value, x, y, weights = inputs(4)
+    with pytest.raises(ValueError, match=r'have 71 pixels, not 70'):
+        sample_levels_compiled(sampling_kernel(4, 6), value[:, 1:], SHAPES, x, y, weights)
+
+
+def test_the_library_is_compiled_once(compiler, tmp_path, monkeypatch):
+    monkeypatch.setenv('MMVIS_CL_KERNELS', str(tmp_path / 'new'))
+    first = build_kernel(4, 6)
+    made = first.stat().st_mtime_ns
+    assert build_kernel(4, 6) == first and first.stat().st_mtime_ns == made
+    assert [path.name for path in (tmp_path / 'new').iterdir()] == [first.name]
+    assert build_kernel(8, 6) != first
+
+
+def no_compiler(monkeypatch, tmp_path):
+    monkeypatch.delenv('CC', raising=False)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    return 'no C compiler was found; install gcc or clang, or name one in CC'
+
+
+def compiler_fails(monkeypatch, tmp_path):
+    wrong = tmp_path / 'wrong.c'
+    wrong.write_text('int main( {')
+    monkeypatch.setattr(compiled_sampling, 'SOURCE', wrong)
+    return 'fails: '
+
+
+def folder_is_a_file(monkeypatch, tmp_path):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('MMVIS_CL_KERNELS', str(tmp_path / 'file'))
+    return str(tmp_path / 'file')
+
+
+@pytest.mark.parametrize('broken', [no_compiler, compiler_fails, folder_is_a_file])
+def test_attention_says_why_it_runs_in_pytorch(compiler, broken, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    module = GatherDeformableAttention(
+        embed_dims=8, num_heads=2, num_levels=3, num_points=POINTS, dropout=0.0, batch_first=True
+    )
+    shapes = torch.tensor(SHAPES)
+    given = dict(
+        query=torch.randn(1, 5, 8),
+        value=torch.randn(1, PIXELS, 8),
+        reference_points=torch.rand(1, 5, 3, 2),
+        spatial_shapes=shapes,
+    )
+    expected = module(**given)
+    sampling_kernel.cache_clear()
+    monkeypatch.setenv('MMVIS_CL_KERNELS', str(tmp_path / 'kernels'))
+    words = broken(monkeypatch, tmp_path)
+    said = []
+    monkeypatch.setattr(compiled_sampling, 'print_log', lambda line, **options: said.append(line))
+    for _ in range(2):
+        torch.testing.assert_close(module(**given), expected, rtol=1e-5, atol=1e-5)
+    assert len(said) == 1 and words in said[0] and '\n' not in said[0]
