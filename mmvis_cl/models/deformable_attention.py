@@ -65,7 +65,7 @@ class GatherDeformableAttention(MultiScaleDeformableAttention):
         query = query if query_pos is None else query + query_pos
         value = self.value_proj(value)
         if key_padding_mask is not None:
-            value = value.masked_fill(key_padding_mask[..., None], 0)
+            value = value.masked_fill_(key_padding_mask[..., None], 0)  # nobody else has it
         value = value.unflatten(2, (self.num_heads, -1))
 
         # one product for x, y and weight of each sampling point, (3, heads, L * K) of them

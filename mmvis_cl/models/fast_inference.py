@@ -1,21 +1,23 @@
 """What makes the image network faster once its weights are final."""
 
+from mmcv.cnn.bricks import Linear as MMCVLinear
 from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.models.backbones import ResNet
 from torch import channels_last, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .deformable_detr import MaskDeformableDETR
-from .pointwise_linear import PointwiseLinear
+from .packed_linear import PackedLinear
 
 _PLAIN = (nn.BatchNorm2d, nn.SyncBatchNorm)
+_LINEAR = (nn.Linear, MMCVLinear)  # not their other subclasses, which do something else
 
 
 def prepare_for_inference(
     model: nn.Module,
     fuse_bn: bool = True,
     convs_channels_last: bool | None = None,
-    pointwise_linear: bool = True,
+    packed_linear: bool = True,
 ) -> None:
     """Change a model's image networks for inference; outputs stay the same but for rounding.
 
@@ -28,14 +30,14 @@ def prepare_for_inference(
             where a norm follows each convolution; what other backbones do in between is not known.
         convs_channels_last (bool, optional): let channels lie next to each other; if None, on the
             CPU only.
-        pointwise_linear (bool): make linear layers :class:`PointwiseLinear`.
+        packed_linear (bool): make linear layers :class:`PackedLinear`.
     """
     for module in model.modules():
         if not isinstance(module, MaskDeformableDETR):
             continue
         for linear in module.modules():
-            if pointwise_linear and type(linear) is nn.Linear:
-                linear.__class__ = PointwiseLinear
+            if packed_linear and type(linear) in _LINEAR:
+                linear.__class__ = PackedLinear
         backbone = module.backbone
         norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm)]
         if fuse_bn and isinstance(backbone, ResNet) and all(type(m) in _PLAIN for m in norms):

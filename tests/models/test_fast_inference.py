@@ -10,7 +10,7 @@ from release_fixtures import ROOT
 from torch import nn
 
 from mmvis_cl.models.fast_inference import prepare_for_inference
-from mmvis_cl.models.pointwise_linear import PointwiseLinear
+from mmvis_cl.models.packed_linear import PackedLinear
 from mmvis_cl.registry import MODELS
 
 
@@ -49,7 +49,7 @@ def norms(model):
 
 @pytest.mark.parametrize(
     'options',
-    [dict(), dict(fuse_bn=False), dict(convs_channels_last=False), dict(pointwise_linear=False)],
+    [dict(), dict(fuse_bn=False), dict(convs_channels_last=False), dict(packed_linear=False)],
 )
 def test_outputs_stay(model, options):
     fast = copy.deepcopy(model)
@@ -59,8 +59,8 @@ def test_outputs_stay(model, options):
     kernel = backbone.layer1[0].conv1.weight
     in_last = kernel.is_contiguous(memory_format=torch.channels_last)
     assert in_last == options.get('convs_channels_last', True)
-    swapped = any(type(m) is PointwiseLinear for m in fast.detector.encoder.modules())
-    assert swapped == options.get('pointwise_linear', True)
+    swapped = any(type(m) is PackedLinear for m in fast.detector.encoder.modules())
+    assert swapped == options.get('packed_linear', True)
     expected, found = outputs(model), outputs(fast)
     for key, value in expected.items():
         scale = value.abs().max()

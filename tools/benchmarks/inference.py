@@ -40,7 +40,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'vis_cl'
 NETWORKS = dict(r50='r50_ytvis21.py', small='small_moving-shapes.py')
 SIZE = (480, 854)
 RELEASE = "the release's way, frame by frame"
-DEFAULT = '+ linear layers as convolutions: the default'
+DEFAULT = '+ packed linear layers: the default'
 
 
 class Video:
@@ -171,8 +171,8 @@ def make_variants(
     """
     release, last, fused, default, low = (copy.deepcopy(model) for _ in range(5))
     use_mmcv_attention(release)
-    prepare_for_inference(fused, convs_channels_last=False, pointwise_linear=False)
-    prepare_for_inference(last, pointwise_linear=False)
+    prepare_for_inference(fused, convs_channels_last=False, packed_linear=False)
+    prepare_for_inference(last, packed_linear=False)
     prepare_for_inference(default)
     prepare_for_inference(low)
     low.test_cfg = dict(low.test_cfg, autocast='bfloat16')

@@ -17,16 +17,16 @@ class FastInferenceHook(Hook):
         fuse_bn (bool): put batch norms into the convolutions before them.
         channels_last (bool, optional): let channels lie next to each other; if None, on the CPU
             only.
-        pointwise_linear (bool): compute linear layers on many rows as convolutions on a CPU.
+        packed_linear (bool): keep the weights of linear layers as oneDNN reads them, on a CPU.
     """
 
     def __init__(
         self,
         fuse_bn: bool = True,
         channels_last: bool | None = None,
-        pointwise_linear: bool = True,
+        packed_linear: bool = True,
     ) -> None:
-        self.options = (fuse_bn, channels_last, pointwise_linear)
+        self.options = (fuse_bn, channels_last, packed_linear)
 
     def before_test(self, runner) -> None:
         """Change the runner's model."""
