@@ -303,11 +303,14 @@ class ContrastiveVIS(BaseMOTModel):
         Returns:
             InstanceData: the identities of the frame.
         """
-        index, prob = self.detector.select_queries(states.logits[-1, t], states.boxes[-1, t])
+        # Some hundred queries are too few to keep a GPU busy, and each look at one waits for it.
+        boxes = states.boxes[-1, t].cpu()
+        index, prob = self.detector.select_queries(states.logits[-1, t].cpu(), boxes)
+        chosen = index.to(states.states.device)
         with self._autocast(states.states.device):
-            masks = self.detector.mask_logits(states, t, index, img_shape)
-        embeds = self.embed_head(states.states[-1, t, index])
-        return self.associate(session, prob, states.boxes[-1, t, index], embeds, masks, img_shape)
+            masks = self.detector.mask_logits(states, t, chosen, img_shape)
+        embeds = self.embed_head(states.states[-1, t, chosen])
+        return self.associate(session, prob, boxes[index], embeds, masks, img_shape)
 
     def associate(
         self,
@@ -319,6 +322,8 @@ class ContrastiveVIS(BaseMOTModel):
         img_shape: tuple[int, int],
     ) -> InstanceData:
         """Mask NMS, identities, and masks of the original size for one frame's detections.
+
+        All but the masks goes to the CPU, where it is decided on.
 
         Args:
             session (VideoSession): of the video; it is brought up to date.
@@ -332,35 +337,28 @@ class ContrastiveVIS(BaseMOTModel):
             InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
             class of the identity's mean over time so far.
         """
-        iou = mask_iou(mask_logits > 0)
+        iou = mask_iou(mask_logits > 0).cpu()
+        prob, boxes, embeds = prob.cpu(), boxes.cpu(), embeds.float().cpu()
         kept = mask_nms(iou, self.test_cfg['mask_nms_thr']).nonzero()[:, 0]
-        prob, boxes, embeds, mask_logits = (x[kept] for x in (prob, boxes, embeds, mask_logits))
+        prob, boxes, embeds = prob[kept], boxes[kept], embeds[kept]
         scores, labels = prob.max(1)
         ids, session.bank = self.tracker.track(
-            session.bank,
-            session.next_frame,
-            embeds.float(),
-            scores,
-            labels,
-            boxes,
-            iou[kept][:, kept],
+            session.bank, session.next_frame, embeds, scores, labels, boxes, iou[kept][:, kept]
         )
 
         seen = (ids >= 0).nonzero()[:, 0]
         result = session.result
-        on_device = seen.to(prob.device)
+        mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
         masks = encode_masks(
-            mask_logits_to_image(
-                mask_logits[on_device], img_shape, result.ori_shape, flip=session.flip
-            )
+            mask_logits_to_image(mask_logits, img_shape, result.ori_shape, flip=session.flip)
         )
-        bboxes = boxes_in_pixels(boxes[on_device], result.ori_shape).cpu()
+        bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
         if session.flip:
             bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
         result.add_frame(
             session.next_frame,
             ids[seen].numpy(),
-            prob[on_device].cpu().numpy(),
+            prob[seen].numpy(),
             masks,
             bboxes.numpy(),
         )

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.models.detectors import DeformableDETR
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
@@ -18,6 +17,7 @@ from mmvis_cl.structures import mask_logits_to_image
 
 from .chunked_ffn import ChunkedFFN
 from .deformable_attention import GatherDeformableAttention
+from .kept_geometry import KeptGeometryDETR
 from .ota_assigner import OTAMatch
 from .pretrained import fitting_weights
 
@@ -45,7 +45,7 @@ class QueryStates(NamedTuple):
 
 
 @MODELS.register_module()
-class MaskDeformableDETR(DeformableDETR):
+class MaskDeformableDETR(KeptGeometryDETR):
     """mmdet's Deformable DETR with box refinement, OTA matching and dynamic masks.
 
     One stage; mmdet's encoder and decoder layers. Widths and counts are given here once and handed
@@ -171,7 +171,8 @@ class MaskDeformableDETR(DeformableDETR):
         """
         for sample in samples:
             sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
-        encoder_inputs, decoder_inputs = self.pre_transformer(self.extract_feat(inputs), samples)
+        feats = self.extract_feat(inputs)
+        encoder_inputs, decoder_inputs = self.pre_transformer(feats, samples)
         encoded = self.forward_encoder(**encoder_inputs)
         # bfloat16 has 256 steps between a half and one: boxes would be some pixels off
         with torch.autocast(inputs.device.type, enabled=False):
@@ -180,7 +181,7 @@ class MaskDeformableDETR(DeformableDETR):
             decoded = self.forward_decoder(**decoder_inputs, **queries)
             logits, boxes = self.bbox_head(decoded['hidden_states'], decoded['references'])
 
-        shapes = encoded['spatial_shapes'].tolist()
+        shapes = [feat.shape[-2:] for feat in feats]
         levels = encoded['memory'].split([h * w for h, w in shapes], dim=1)
         maps = [m.transpose(1, 2).unflatten(2, s) for m, s in zip(levels[:3], shapes, strict=False)]
         centers = torch.stack([r[..., :2] for r in decoded['references'][: len(logits)]])
