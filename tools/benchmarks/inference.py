@@ -1,7 +1,7 @@
 """Time and memory of a frame on its way through the network, and what each trick saves.
 
 ``python tools/benchmarks/inference.py`` runs the r50 network with random weights on frames of
-480x854, first as the authors' release works (mmcv's attention in PyTorch, masks of all queries by
+480x854, first as the authors' release works (mmcv's transformer in PyTorch, masks of all queries by
 grouped convolutions), then with one trick more at a time, association and RLE included. It prints
 tables in Markdown: CPU and wall seconds a frame, the ratio to the first row, and the largest
 difference of class probabilities and boxes (in units of the frame's size) from the first row; where
@@ -19,9 +19,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import process_time
+from types import MethodType
 
 import torch
+from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention
+from mmdet.models.detectors import DeformableDETR
+from mmdet.models.layers.transformer import DeformableDetrTransformerEncoder
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -32,8 +36,10 @@ from torch.nn import functional as F
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.models import ContrastiveVIS, GatherDeformableAttention
+from mmvis_cl.models.chunked_ffn import ChunkedFFN
 from mmvis_cl.models.dynamic_mask_head import aligned_bilinear
 from mmvis_cl.models.fast_inference import prepare_for_inference
+from mmvis_cl.models.kept_geometry import KeptPointsEncoder
 from mmvis_cl.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'vis_cl'
@@ -100,11 +106,17 @@ def make_model(network: str, video: Video, kept: int, **detector: object) -> Con
     return model
 
 
-def use_mmcv_attention(model: ContrastiveVIS) -> None:
-    """Give the attention back the form that mmcv's has without its CUDA op."""
-    for module in model.modules():
-        if type(module) is GatherDeformableAttention:
-            module.__class__ = MultiScaleDeformableAttention
+def use_plain_transformer(model: ContrastiveVIS) -> None:
+    """Give the transformer back mmcv's attention and mmdet's other parts, nothing of them kept."""
+    plain = {
+        GatherDeformableAttention: MultiScaleDeformableAttention,
+        ChunkedFFN: FFN,
+        KeptPointsEncoder: DeformableDetrTransformerEncoder,
+    }
+    detector = model.detector
+    for module in detector.modules():
+        module.__class__ = plain.get(type(module), type(module))
+    detector.pre_transformer = MethodType(DeformableDETR.pre_transformer, detector)
 
 
 def grouped_masks(
@@ -170,7 +182,7 @@ def make_variants(
     The last ones are options on top of what ``tools/test.py`` does by default.
     """
     release, last, fused, default, low = (copy.deepcopy(model) for _ in range(5))
-    use_mmcv_attention(release)
+    use_plain_transformer(release)
     prepare_for_inference(fused, convs_channels_last=False, packed_linear=False)
     prepare_for_inference(last, packed_linear=False)
     prepare_for_inference(default)
@@ -187,7 +199,10 @@ def make_variants(
             release,
             partial(track_as_release, clip=clip),
         ),
-        '+ gathered attention': (model, partial(track_as_release, clip=1)),
+        '+ compiled attention, and what is kept of a size': (
+            model,
+            partial(track_as_release, clip=1),
+        ),
         '+ masks of kept queries only': (model, track),
         '+ fused batch norms': (fused, track),
         '+ channels_last': (last, track),
@@ -298,7 +313,7 @@ def growth_table(args: argparse.Namespace) -> None:
         video = Video(size, 1, args.device)
         model = make_model(args.network, video, kept, num_queries=queries)
         reference = copy.deepcopy(model)
-        use_mmcv_attention(reference)
+        use_plain_transformer(reference)
         prepare_for_inference(model)
         variants = dict(
             plain=partial(track_as_release, reference, video, 1), ours=partial(track, model, video)
@@ -338,7 +353,7 @@ def memory_table(args: argparse.Namespace) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Time and memory of tracking, trick by trick.')
-    parser.add_argument('--frames', type=int, default=4, metavar='N', help='a run (default: 4)')
+    parser.add_argument('--frames', type=int, default=10, metavar='N', help='a run (default: 10)')
     parser.add_argument('--repeat', type=int, default=3, metavar='N', help='best of N (default: 3)')
     parser.add_argument(
         '--kept',
@@ -383,7 +398,7 @@ def main() -> None:
         if args.memory_of:
             model = make_model(args.memory_of, video, args.kept)
             if args.release:
-                use_mmcv_attention(model)
+                use_plain_transformer(model)
                 tracks = track_as_release(model, video, args.clip)
             else:
                 prepare_for_inference(model)

@@ -25,7 +25,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 import torch
-from inference import grouped_masks, use_mmcv_attention
+from inference import grouped_masks, use_plain_transformer
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
@@ -48,7 +48,7 @@ SMALL = Path(__file__).parents[2] / 'configs' / 'vis_cl' / 'small_moving-shapes.
 STRAIGHTFORWARD = 'straightforward'
 # In the order in which they are added; each name is what a variant has in its fast form.
 TRICKS = {
-    'attention': '+ gathered attention',
+    'attention': '+ compiled attention',
     'matched': '+ masks of the matched queries only',
     'masks': '+ masks as batched matrix products',
     'targets': '+ sampled target masks',
@@ -174,7 +174,7 @@ def straightforward(model: ContrastiveVIS, fast: list[str]) -> ContrastiveVIS:
     model = copy.deepcopy(model)
     detector, embed_head = model.detector, model.embed_head
     if 'attention' not in fast:
-        use_mmcv_attention(model)
+        use_plain_transformer(model)
     if 'targets' not in fast:
         draw = detector.mask_head if 'masks' in fast else _grouped(detector.mask_head)
         matched = 'matched' in fast
