@@ -11,7 +11,6 @@ the time goes; how it grows; and the peak memory of short and long videos.
 import argparse
 import copy
 import logging
-import resource
 import subprocess
 import sys
 from collections import defaultdict
@@ -29,7 +28,7 @@ from mmdet.models.layers.transformer import DeformableDetrTransformerEncoder
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from timing import best_times, header, machine, row
+from timing import best_times, header, machine, peak_memory, row
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -403,7 +402,7 @@ def main() -> None:
             else:
                 prepare_for_inference(model)
                 tracks = track(model, video)
-            print(tracks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+            print(tracks, round(peak_memory()))
             return
         print(f'Machine: {machine(args.device)}\n')
         tricks_table(video, args)

@@ -3,6 +3,8 @@
 import gc
 import os
 import platform
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +54,18 @@ def best_times(
             if timed:
                 best[name] = tuple(map(min, best.get(name, now), now))
     return best
+
+
+def peak_memory() -> float:
+    """The most memory that this process has had at once, in MiB."""
+    status = Path('/proc/self/status')
+    if status.is_file():  # ru_maxrss counts that of the process that started this one
+        line = next(x for x in status.read_text().splitlines() if x.startswith('VmHWM'))
+        return int(line.split()[1]) / 1024
+    # bytes on a Mac, else KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == 'darwin' else 2**10
+    )
 
 
 def _wait(device: str) -> None:

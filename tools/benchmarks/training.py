@@ -14,7 +14,6 @@ the memory of a step on a GPU from small steps on the CPU.
 import argparse
 import copy
 import logging
-import resource
 import subprocess
 import sys
 import weakref
@@ -33,7 +32,7 @@ from mmengine.config import Config, DictAction
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from timing import best_times, header, machine, row
+from timing import best_times, header, machine, peak_memory, row
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -441,18 +440,6 @@ def growth_table(cfg: Config, args: argparse.Namespace) -> None:
         )
         cells = f'{plain:.3f}', f'{ours:.3f}', f'{plain / ours:.2f}'
         print(row(f'{size[0]}x{size[1]}, {objects}, {per_object}', *cells), flush=True)
-
-
-def peak_memory() -> float:
-    """The most memory that this process has had at once, in MiB."""
-    status = Path('/proc/self/status')
-    if status.is_file():  # ru_maxrss counts that of the process that started this one
-        line = next(x for x in status.read_text().splitlines() if x.startswith('VmHWM'))
-        return int(line.split()[1]) / 1024
-    # bytes on a Mac, else KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == 'darwin' else 2**10
-    )
 
 
 def measure_memory(model: ContrastiveVIS, cfg: Config, batch: dict, args) -> tuple[float, float]:
