@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help demo test lint ops clean distclean
 
 help:
-	@echo 'make demo       trains, tests and draws on made-up videos (20 minutes on 2 CPU cores)'
+	@echo 'make demo       trains, tests and draws on made-up videos (a quarter of an hour on 2 CPU cores)'
 	@echo 'make test       lint and all tests'
 	@echo 'make lint       ruff only'
 	@echo "make ops        compiles mmcv's ops for the installed torch (half an hour to an hour)"
