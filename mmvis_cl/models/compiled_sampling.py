@@ -78,17 +78,26 @@ def build_kernel(channels: int, points: int) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             new = Path(scratch) / library.name
-            for more in (openmp, []):  # Apple's compiler has no OpenMP: one thread
-                done = subprocess.run(
-                    [*command, *more, '-o', str(new)], capture_output=True, text=True
-                )
-                if not done.returncode:
-                    break
-            else:
-                said = [line for line in done.stderr.splitlines() if 'error' in line]
-                raise RuntimeError(f'{compiler} fails: {(said or ["it says nothing"])[0].strip()}')
+            build = functools.partial(subprocess.run, capture_output=True, text=True)
+            done = build([*command, *openmp, '-o', str(new)])
+            if done.returncode:  # Apple's compiler has no OpenMP
+                without = _said(done.stderr)
+                done = build([*command, '-o', str(new)])
+                if done.returncode:
+                    raise RuntimeError(f'{compiler} fails: {_said(done.stderr)}')
+                _warn(f'deformable attention has one thread, for want of OpenMP: {without}')
             new.replace(library)  # whole or not at all, whatever other processes do
     return library
+
+
+def _said(stderr: str) -> str:
+    """The first error among a compiler's words."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    return next((line for line in lines if 'error' in line), 'it says nothing')
+
+
+def _warn(line: str) -> None:
+    print_log(line, logger='current', level=logging.WARNING)
 
 
 @functools.cache
@@ -102,11 +111,9 @@ def sampling_kernel(channels: int, points: int) -> ctypes.CDLL | None:
     try:
         kernel = ctypes.CDLL(str(build_kernel(channels, points)))
     except (OSError, RuntimeError) as error:
-        print_log(
-            f'deformable attention runs in PyTorch, at a third of the speed, because its kernel '
-            f'could not be compiled: {error}',
-            logger='current',
-            level=logging.WARNING,
+        _warn(
+            'deformable attention runs in PyTorch, which is slower, because its kernel could not '
+            f'be compiled: {error}'
         )
         return None
     arrays, numbers = ctypes.c_void_p, ctypes.c_int64

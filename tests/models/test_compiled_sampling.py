@@ -116,6 +116,27 @@ def test_the_library_is_compiled_once(compiler, tmp_path, monkeypatch):
     assert build_kernel(8, 6) != first
 
 
+def test_without_openmp_it_says_so_and_has_one_thread(compiler, tmp_path, monkeypatch):
+    given = inputs(4, queries=1100)
+    expected = sample_levels_compiled(sampling_kernel(4, 6), given[0], SHAPES, *given[1:])
+    real = next(filter(None, map(shutil.which, ('cc', 'gcc', 'clang'))))
+    lacking = tmp_path / 'lacking'
+    lacking.write_text(
+        '#!/bin/sh\n'
+        'case "$*" in *-fopenmp*) echo "error: no -fopenmp" >&2; exit 1;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    lacking.chmod(0o755)
+    monkeypatch.setenv('CC', str(lacking))
+    monkeypatch.setenv('MMVIS_CL_KERNELS', str(tmp_path))
+    sampling_kernel.cache_clear()
+    said = []
+    monkeypatch.setattr(compiled_sampling, 'print_log', lambda line, **options: said.append(line))
+    found = sample_levels_compiled(sampling_kernel(4, 6), given[0], SHAPES, *given[1:])
+    assert torch.equal(found, expected)
+    assert len(said) == 1 and 'one thread' in said[0] and 'no -fopenmp' in said[0]
+
+
 def no_compiler(monkeypatch, tmp_path):
     monkeypatch.delenv('CC', raising=False)
     monkeypatch.setenv('PATH', str(tmp_path))
