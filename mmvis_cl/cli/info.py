@@ -106,7 +106,7 @@ def _compiler() -> str:
         from mmvis_cl.models.compiled_sampling import build_kernel
 
         # the smallest one: what is asked is whether it can be had
-        return f'compiles deformable attention for the CPU ({build_kernel(4, 4).parent})'
+        return f'compiles deformable attention for the CPU ({build_kernel(4, 1, 4).parent})'
     except (ImportError, OSError, RuntimeError) as error:
         return f'deformable attention runs in PyTorch on the CPU, slower: {error}'
 

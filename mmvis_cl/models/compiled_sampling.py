@@ -1,9 +1,9 @@
-"""Weighted sums of bilinear samples by a kernel in C, for deformable attention on CPUs.
+"""Deformable attention between its projections by a kernel in C, on CPUs.
 
 The kernel, sample_levels.c, is compiled when it is first used, which takes a second, and kept in
-``~/.cache/mmvis_cl/kernels`` (or ``MMVIS_CL_KERNELS``). It finds the corners of a sampling point
-and adds their rows in one pass: 0.008 s for the encoder layer of a 480x854 frame on two cores of an
-AMD EPYC, where sums of gathered rows take 0.025 s.
+``~/.cache/mmvis_cl/kernels`` (or ``MMVIS_CL_KERNELS``). It finds the corners of a sampling point,
+its weight, and adds the rows in one pass: 0.008 s for the encoder layer of a 480x854 frame on two
+cores of an AMD EPYC, where sums of gathered rows take 0.025 s.
 """
 
 import ctypes
@@ -43,11 +43,12 @@ CPUS = {
 }
 
 
-def build_kernel(channels: int, points: int) -> Path:
+def build_kernel(channels: int, levels: int, points: int) -> Path:
     """Compile the kernel, if that has not been done before.
 
     Args:
         channels: Of a head.
+        levels: How many maps.
         points: Sampling points of a query in a head, those of all levels together.
 
     Returns:
@@ -64,7 +65,8 @@ def build_kernel(channels: int, points: int) -> Path:
     cpu = CPUS.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
     lanes = math.gcd(channels, cpu.lanes)
     options = [*FLAGS.split(), *cpu.flags.split()]
-    options += [f'-DCHANNELS={channels}', f'-DPOINTS={points}', f'-DLANES={lanes}']
+    numbers = dict(CHANNELS=channels, LEVELS=levels, POINTS=points, LANES=lanes)
+    options += [f'-D{name}={number}' for name, number in numbers.items()]
     command = [*compiler.split(), *options, str(SOURCE), '-lm']
     # PyTorch's own OpenMP: a second one's threads would wait for theirs to stop waiting for work
     openmp = (Path(torch.__file__).parent / 'lib').glob('libgomp*.so*')
@@ -73,7 +75,7 @@ def build_kernel(channels: int, points: int) -> Path:
     folder = os.environ.get('MMVIS_CL_KERNELS') or '~/.cache/mmvis_cl/kernels'
     folder = Path(folder).expanduser()
     key = hashlib.sha256(SOURCE.read_bytes() + repr(command + openmp).encode()).hexdigest()[:16]
-    library = folder / f'sample_levels-{channels}-{points}-{key}.so'
+    library = folder / f'sample_levels-{channels}-{levels}-{points}-{key}.so'
     if not library.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -101,15 +103,16 @@ def _warn(line: str) -> None:
 
 
 @functools.cache
-def sampling_kernel(channels: int, points: int) -> ctypes.CDLL | None:
+def sampling_kernel(channels: int, levels: int, points: int) -> ctypes.CDLL | None:
     """The compiled kernel, or None where it cannot be had, which is said in one line.
 
     Args:
         channels: Of a head.
+        levels: How many maps.
         points: Sampling points of a query in a head, those of all levels together.
     """
     try:
-        kernel = ctypes.CDLL(str(build_kernel(channels, points)))
+        kernel = ctypes.CDLL(str(build_kernel(channels, levels, points)))
     except (OSError, RuntimeError) as error:
         _warn(
             'deformable attention runs in PyTorch, which is slower, because its kernel could not '
@@ -117,93 +120,105 @@ def sampling_kernel(channels: int, points: int) -> ctypes.CDLL | None:
         )
         return None
     arrays, numbers = ctypes.c_void_p, ctypes.c_int64
-    kernel.sample_forward.argtypes = [arrays] * 8 + [numbers] * 5
-    kernel.sample_backward.argtypes = [arrays] * 12 + [numbers] * 5
+    kernel.sample_forward.argtypes = [arrays] * 6 + [numbers] * 6
+    kernel.sample_backward.argtypes = [arrays] * 9 + [numbers] * 6
     kernel.sample_forward.restype = kernel.sample_backward.restype = None
     return kernel
 
 
-class PointLevels(NamedTuple):
-    """What the kernel has to know about the level that each of N sampling points lies in.
+class Levels(NamedTuple):
+    """What the kernel has to know about L maps.
 
     Attributes:
-        width (Tensor): (N,) float32.
-        height (Tensor): (N,) float32.
-        start (Tensor): (N,) int32, the level's first pixel among those of all levels.
-        pixels (int): of all levels.
+        size (Tensor): (2, L) float32, widths and heights.
+        start (Tensor): (L,) int32, the map's first pixel among those of all maps.
+        pixels (int): of all maps.
     """
 
-    width: Tensor
-    height: Tensor
+    size: Tensor
     start: Tensor
     pixels: int
 
 
 @functools.lru_cache(maxsize=16)
-def point_levels(shapes: tuple[tuple[int, int], ...], points: int) -> PointLevels:
-    """The levels of so many points each, in the order of the levels' shapes (h, w)."""
+def make_levels(shapes: tuple[tuple[int, int], ...]) -> Levels:
+    """Levels of these shapes (h, w)."""
     with torch.inference_mode(False):  # what is kept must serve training as well
-        height, width = torch.tensor(shapes).repeat_interleave(points, 0).T
-        ends = torch.tensor([h * w for h, w in shapes]).cumsum(0)
-        starts = (ends - ends.diff(prepend=ends.new_zeros(1))).repeat_interleave(points)
-        return PointLevels(width.float(), height.float(), starts.int(), int(ends[-1]))
+        size = torch.tensor(shapes, dtype=torch.float32).T.flip(0).contiguous()
+        ends = torch.tensor([h * w for h, w in shapes], dtype=torch.int32).cumsum(0)
+        starts = (ends - ends.diff(prepend=ends.new_zeros(1))).int()
+        return Levels(size, starts, int(ends[-1]))
 
 
 class _Sampling(torch.autograd.Function):
     """The kernel with its gradients."""
 
     @staticmethod
-    def forward(ctx, kernel, levels, value, x, y, weights) -> Tensor:
+    def forward(ctx, kernel, levels, value, projected, reference) -> Tensor:
         ctx.kernel, ctx.levels = kernel, levels
-        ctx.save_for_backward(value, x, y, weights)
-        b, queries, heads = x.shape[:3]
-        sums = value.new_empty(b, queries, heads * value.shape[3])
-        arrays = [t.data_ptr() for t in (value, *levels[:3], x, y, weights, sums)]
-        kernel.sample_forward(*arrays, b, value.shape[1], queries, heads, torch.get_num_threads())
+        ctx.save_for_backward(value, projected, reference)
+        b, pixels, heads, channels = value.shape
+        sums = value.new_empty(b, projected.shape[1], heads * channels)
+        arrays = value, *levels[:2], projected, reference, sums
+        kernel.sample_forward(
+            *(t.data_ptr() for t in arrays),
+            *(b, pixels, projected.shape[1], heads, reference.shape[3]),
+            torch.get_num_threads(),
+        )
         return sums
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        value, x, y, weights = ctx.saved_tensors
+        value, projected, reference = ctx.saved_tensors
         grad = grad.contiguous()
-        grads = torch.zeros_like(value), *(torch.empty_like(t) for t in (x, y, weights))
-        b, queries, heads = x.shape[:3]
-        inputs = value, *ctx.levels[:3], x, y, weights, grad, *grads
-        arrays = [t.data_ptr() for t in inputs]
+        value_grad, projected_grad = torch.zeros_like(value), torch.empty_like(projected)
+        b, pixels, heads, _ = value.shape
+        of_heads = None
+        if ctx.needs_input_grad[4]:
+            of_heads = reference.new_empty(b, heads, *reference.shape[1:])
+        arrays = value, *ctx.levels[:2], projected, reference, grad, value_grad, projected_grad
         ctx.kernel.sample_backward(
-            *arrays, b, value.shape[1], queries, heads, torch.get_num_threads()
+            *(t.data_ptr() for t in arrays),
+            None if of_heads is None else of_heads.data_ptr(),
+            *(b, pixels, projected.shape[1], heads, reference.shape[3]),
+            torch.get_num_threads(),
         )
-        return None, None, *grads
+        reference_grad = None if of_heads is None else of_heads.sum(1)
+        return None, None, value_grad, projected_grad, reference_grad
 
 
 @torch.compiler.disable
 def sample_levels_compiled(
     kernel: ctypes.CDLL,
-    value: Tensor,
     shapes: tuple[tuple[int, int], ...],
-    x: Tensor,
-    y: Tensor,
-    weights: Tensor,
+    value: Tensor,
+    projected: Tensor,
+    reference: Tensor,
 ) -> Tensor:
-    """Weighted sums of bilinear samples from the maps of L levels; 0 outside of them.
+    """Sums of bilinear samples from the maps of L levels, weighted by a softmax; 0 outside of them.
 
     Args:
-        kernel (ctypes.CDLL): of `sampling_kernel`, for ``C`` channels and ``L * K`` points.
-        value (Tensor): (B, P, heads, C) float32 on the CPU, the pixels of all levels.
+        kernel (ctypes.CDLL): of `sampling_kernel`, for ``C`` channels, L levels and ``L * K``
+            points.
         shapes (tuple): h and w of the levels.
-        x (Tensor): (B, Q, heads, L * K) in pixels of the level; 0 is the centre of the first one.
-        y (Tensor): the same.
-        weights (Tensor): (B, Q, heads, L * K).
+        value (Tensor): (B, P, heads, C) float32 on the CPU, the pixels of all levels.
+        projected (Tensor): (B, Q, 3, heads, L * K): of a sampling point, how far to the right of
+            its query's reference it lies, how far below, and its weight before the softmax.
+        reference (Tensor): (B, Q, L, 2) x, y or (B, Q, L, 4) cx, cy, w, h over the level's size.
+            Distances from a point are in pixels of the level, from a box in its half sides
+            divided by K.
 
     Returns:
         Tensor: (B, Q, heads * C).
 
     Raises:
-        ValueError: the levels do not have P pixels.
+        ValueError: the levels do not have P pixels, or too many.
     """
-    levels = point_levels(shapes, x.shape[3] // len(shapes))
+    levels = make_levels(shapes)
     if levels.pixels != value.shape[1]:
         raise ValueError(f'levels of {shapes} have {levels.pixels} pixels, not {value.shape[1]}')
-    inputs = (t.contiguous() for t in (value, x, y, weights))
+    if value[0].numel() >= 2**31:
+        raise ValueError(f'levels of {shapes} have more values than the kernel can count')
+    inputs = (t.contiguous() for t in (value, projected, reference))
     return _Sampling.apply(kernel, levels, *inputs)

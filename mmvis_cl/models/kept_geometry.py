@@ -11,6 +11,8 @@ from mmdet.models.layers.transformer import DeformableDetrTransformerEncoder
 from mmdet.structures import SampleList
 from torch import Tensor
 
+from .tensor_state import state_of
+
 # The sizes of an image tested at several scales, or mirrored; each keeps 20 MB at 480x854.
 SIZES_KEPT = 4
 
@@ -38,13 +40,12 @@ class KeptGeometryDETR(DeformableDETR):
         """
         if torch.is_grad_enabled():
             return super().pre_transformer(mlvl_feats, batch_data_samples)
-        first, embed = mlvl_feats[0], self.level_embed
+        first = mlvl_feats[0]
         key = (
             tuple(feat.shape for feat in mlvl_feats),
             *(batch_data_samples[0].batch_input_shape, first.dtype, first.device),
             *(tuple(sample.img_shape[:2]) for sample in batch_data_samples),
-            # part of the positional encoding, and learned
-            *(embed.data_ptr(), 0 if embed.is_inference() else embed._version),
+            *state_of(self.level_embed),  # part of the positional encoding
         )
         if key not in self._kept:
             of_encoder, of_decoder = super().pre_transformer(mlvl_feats, batch_data_samples)

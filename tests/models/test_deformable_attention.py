@@ -17,7 +17,7 @@ PIXELS = sum(h * w for h, w in SHAPES)
 def modules(request, monkeypatch):
     if request.param == 'gathered':
         monkeypatch.setattr(deformable_attention, 'sampling_kernel', lambda *args: None)
-    elif sampling_kernel(8, 16) is None:
+    elif sampling_kernel(8, 4, 16) is None:
         pytest.skip('no C compiler that works')
     torch.manual_seed(0)
     mmcvs = MultiScaleDeformableAttention(
@@ -80,6 +80,18 @@ def test_without_gradients_and_in_steps(modules, monkeypatch):
     with torch.no_grad():
         given = inputs(4, True)
         torch.testing.assert_close(ours(**given), mmcvs(**given), rtol=1e-5, atol=1e-5)
+
+
+def test_projections_that_are_kept_follow_their_weights(modules):
+    mmcvs, ours = modules
+    given = inputs(2, False)
+    with torch.no_grad():
+        ours(**given)
+        for parameters in zip(mmcvs.parameters(), ours.parameters(), strict=True):
+            torch.nn.init.normal_(parameters[0], std=0.3)
+            parameters[1].copy_(parameters[0])
+        torch.testing.assert_close(ours(**given), mmcvs(**given), rtol=1e-5, atol=1e-5)
+    assert ours.state_dict().keys() == mmcvs.state_dict().keys()
 
 
 def test_places_kept_from_inference_serve_in_training(modules):

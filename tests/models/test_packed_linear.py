@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmvis_cl.models.packed_linear import PackedLinear, can_pack
+from mmvis_cl.models.onednn import has_inference_ops
+from mmvis_cl.models.packed_linear import PackedLinear
 
-pytestmark = pytest.mark.skipif(not can_pack(), reason='this PyTorch cannot pack weights')
+pytestmark = pytest.mark.skipif(not has_inference_ops(), reason='this PyTorch cannot pack weights')
 
 
 def pair(bias=True):
@@ -33,6 +34,16 @@ def assert_same(plain, ours, x):
 def test_equals_linear(shape, bias):
     found = assert_same(*pair(bias), torch.randn(shape))
     assert found.is_contiguous()
+
+
+@pytest.mark.parametrize('grad', [False, True])
+def test_with_relu(grad):
+    plain, ours = pair()
+    ours.relu = True
+    x = torch.randn(50, 24)
+    with torch.set_grad_enabled(grad):
+        torch.testing.assert_close(ours(x), plain(x).relu(), atol=1e-6, rtol=1e-5)
+    assert ('packed' in ours.__dict__) == (not grad)
 
 
 def test_nothing_in_nothing_out():

@@ -45,7 +45,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'vis_cl'
 NETWORKS = dict(r50='r50_ytvis21.py', small='small_moving-shapes.py')
 SIZE = (480, 854)
 RELEASE = "the release's way, frame by frame"
-DEFAULT = '+ packed linear layers: the default'
+DEFAULT = '+ packed linear layers with their ReLUs: the default'
 
 
 class Video:
@@ -203,7 +203,7 @@ def make_variants(
             partial(track_as_release, clip=1),
         ),
         '+ masks of kept queries only': (model, track),
-        '+ fused batch norms': (fused, track),
+        '+ fused batch norms, sums and ReLUs': (fused, track),
         '+ channels_last': (last, track),
         DEFAULT: (default, track),
         'default in inference_mode': (default, inference_mode),
