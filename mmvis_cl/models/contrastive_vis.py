@@ -267,7 +267,7 @@ class ContrastiveVIS(BaseMOTModel):
     def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
         """Run the network on frames (T, 3, H, W) at once, in the precision of the test."""
         with self._autocast(frames.device):
-            return self.detector.query_states(frames, samples)
+            return self.detector.query_states(frames, samples, last_layer=True)
 
     def track_frames(
         self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]

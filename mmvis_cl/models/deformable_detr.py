@@ -27,8 +27,8 @@ class QueryStates(NamedTuple):
 
     Attributes:
         states (Tensor): (L, B, Q, C) decoder states.
-        logits (Tensor): (L, B, Q, K) class logits.
-        boxes (Tensor): (L, B, Q, 4) cx, cy, w, h over the unpadded image size.
+        logits (Tensor): (L, B, Q, K) class logits, or (1, B, Q, K) of the last layer.
+        boxes (Tensor): (L, B, Q, 4) cx, cy, w, h over the unpadded image size, or (1, B, Q, 4).
         centers (Tensor): (L, B, Q, 2) centres of the boxes that each layer refines.
         maps (list[Tensor]): the encoder's output at strides 8, 16, 32, each (B, C, h, w).
     """
@@ -159,12 +159,16 @@ class MaskDeformableDETR(KeptGeometryDETR):
         self.init_cfg = source
         self.load_state_dict(weights, strict=False)
 
-    def query_states(self, inputs: Tensor, samples: SampleList) -> QueryStates:
-        """Run backbone, neck, encoder and decoder, and the branches of every layer.
+    def query_states(
+        self, inputs: Tensor, samples: SampleList, last_layer: bool = False
+    ) -> QueryStates:
+        """Run backbone, neck, encoder and decoder, and the class and box branches.
 
         Args:
             inputs (Tensor): (B, 3, H, W) normalised images, padded at the right and the bottom.
             samples (list[DetDataSample]): B samples with ``img_shape``.
+            last_layer (bool): logits and boxes of the last layer alone, without gradients of the
+                boxes: all that is looked at in testing.
 
         Returns:
             QueryStates: of all B images.
@@ -179,12 +183,13 @@ class MaskDeformableDETR(KeptGeometryDETR):
             encoded['memory'] = encoded['memory'].float()
             queries, _ = self.pre_decoder(**encoded)
             decoded = self.forward_decoder(**decoder_inputs, **queries)
-            logits, boxes = self.bbox_head(decoded['hidden_states'], decoded['references'])
+            head = self.bbox_head.last_layer if last_layer else self.bbox_head
+            logits, boxes = head(decoded['hidden_states'], decoded['references'])
 
         shapes = [feat.shape[-2:] for feat in feats]
         levels = encoded['memory'].split([h * w for h, w in shapes], dim=1)
         maps = [m.transpose(1, 2).unflatten(2, s) for m, s in zip(levels[:3], shapes, strict=False)]
-        centers = torch.stack([r[..., :2] for r in decoded['references'][: len(logits)]])
+        centers = torch.stack([r[..., :2] for r in decoded['references'][:-1]])
         return QueryStates(decoded['hidden_states'], logits, boxes, centers, maps)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
@@ -270,7 +275,7 @@ class MaskDeformableDETR(KeptGeometryDETR):
             list[DetDataSample]: with ``pred_instances``: bboxes (n, 4) x1 y1 x2 y2 in pixels,
             scores, labels, masks (n, h, w) bool, in order of score.
         """
-        states = self.query_states(batch_inputs, batch_data_samples)
+        states = self.query_states(batch_inputs, batch_data_samples, last_layer=True)
         for i, sample in enumerate(batch_data_samples):
             prob, boxes = states.logits[-1, i].float().sigmoid(), states.boxes[-1, i]
             best, label = prob.max(1)

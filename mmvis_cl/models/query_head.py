@@ -90,6 +90,20 @@ class QueryHead(DeformableDETRHead):
     :class:`OTAAssigner`) is kept apart from the losses, since masks and embeddings use it as well.
     """
 
+    def last_layer(self, hidden_states: Tensor, references: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """What :meth:`forward` gives of the last layer, without gradients of the boxes.
+
+        Args:
+            hidden_states (Tensor): (L, B, Q, C) of the decoder.
+            references (list[Tensor]): L + 1, each (B, Q, 2 or 4): what each layer refines, and to
+                what the last one has refined it.
+
+        Returns:
+            tuple[Tensor, Tensor]: logits (1, B, Q, K) and boxes (1, B, Q, 4).
+        """
+        # the decoder has called the box branches already
+        return self.cls_branches[-1](hidden_states[-1])[None], references[-1][None]
+
     def match(self, logits: Tensor, boxes: Tensor, samples: SampleList) -> list[OTAMatch]:
         """Match the queries of all layers to the objects of each image.
 

@@ -55,12 +55,15 @@ class QueryMaskFormer(MaskFormer):
         super().__init__(**kwargs)
         self.embed_dims = self.panoptic_head.cls_embed.in_features
 
-    def query_states(self, inputs: Tensor, samples: SampleList) -> MaskQueryStates:
+    def query_states(
+        self, inputs: Tensor, samples: SampleList, last_layer: bool = False
+    ) -> MaskQueryStates:
         """Run backbone and head.
 
         Args:
             inputs (Tensor): (B, 3, H, W) normalised images, padded at the right and the bottom.
             samples (list[DetDataSample]): B samples with ``img_shape``.
+            last_layer (bool): not used; each layer needs the masks of the one before.
 
         Returns:
             MaskQueryStates: of all B images.

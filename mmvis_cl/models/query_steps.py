@@ -9,7 +9,7 @@ from torch import Tensor
 def add_in_query_steps(
     identity: Tensor, compute: Callable[..., Tensor], step: int, *inputs: Tensor | None
 ) -> Tensor:
-    """``identity + compute(*inputs)``, in steps where no gradient is needed.
+    """``identity + compute(*inputs)``, in steps on a CPU where no gradient is needed.
 
     Args:
         identity (Tensor): (B, Q, C).
@@ -21,7 +21,7 @@ def add_in_query_steps(
         Tensor: (B, Q, C).
     """
     queries = identity.shape[1]
-    if torch.is_grad_enabled() or queries <= step:
+    if torch.is_grad_enabled() or identity.is_cuda or queries <= step:
         return identity + compute(*inputs)
     result = None
     for first in range(0, queries, step):

@@ -37,6 +37,19 @@ def spread(network):
         torch.nn.init.normal_(branch[-1].weight, std=0.05)
 
 
+def test_the_last_layer_alone_is_the_last_of_all():
+    network = build(config())
+    spread(network)
+    images, samples = torch.randn(2, 3, 64, 96), [frame_sample((64, 96)), frame_sample((50, 70))]
+    with torch.no_grad():
+        every = network.query_states(images, samples)
+        last = network.query_states(images, samples, last_layer=True)
+    assert len(every.logits) > len(last.logits) == len(last.boxes) == 1
+    assert torch.equal(last.logits[-1], every.logits[-1])
+    assert torch.equal(last.boxes[-1], every.boxes[-1])
+    assert torch.equal(last.states, every.states) and torch.equal(last.centers, every.centers)
+
+
 @pytest.mark.parametrize('max_per_img', [7, 1000])
 def test_the_best_pairs_of_query_and_class_are_given(max_per_img):
     network = build(config(max_per_img=max_per_img))
