@@ -82,8 +82,11 @@ def parts(device: str, folder: Path) -> list[Part]:
         Part(
             'Frames a second, r50, torch.compile',
             [
-                throughput('r50', '--precisions', 'bf16', '--compile', *names)
-                for names in (['backbone', 'neck'], ['backbone', 'neck', 'encoder', 'decoder'])
+                throughput('r50', '--precisions', 'bf16', '--mode', mode, '--compile', *names)
+                for mode, *names in (
+                    ('reduce-overhead', 'backbone', 'neck'),
+                    ('default', 'backbone', 'neck', 'encoder', 'decoder'),
+                )
             ],
             180,
         ),

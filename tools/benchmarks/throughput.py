@@ -2,7 +2,7 @@
 
 ``python tools/benchmarks/throughput.py r50 swin-l --device cuda`` tracks made-up videos of 480x854
 with random weights, association and RLE included, and prints a table in Markdown. ``--compile
-backbone neck`` gives those parts to torch.compile.
+backbone neck`` gives those parts to torch.compile, ``--mode reduce-overhead`` as CUDA graphs.
 """
 
 import argparse
@@ -24,10 +24,10 @@ PRECISIONS = dict(float32=None, bf16='bfloat16', fp16='float16')
 PARTS = ('backbone', 'neck', 'encoder', 'decoder')
 
 
-def compile_parts(model: ContrastiveVIS, parts: list[str]) -> None:
+def compile_parts(model: ContrastiveVIS, parts: list[str], mode: str) -> None:
     """Let torch.compile have some parts of the detector, for each size anew."""
     for name in parts:
-        getattr(model.detector, name).compile(dynamic=False)
+        getattr(model.detector, name).compile(dynamic=False, mode=mode)
 
 
 def table_row(
@@ -67,6 +67,12 @@ def parse_args() -> argparse.Namespace:
         '--compile', nargs='+', choices=PARTS, default=[], metavar='PART', help=', '.join(PARTS)
     )
     parser.add_argument(
+        '--mode',
+        choices=['default', 'reduce-overhead'],
+        default='default',
+        help="torch.compile's; reduce-overhead launches what is between two breaks at once",
+    )
+    parser.add_argument(
         '--size', type=int, nargs=2, default=inference.SIZE, metavar=('H', 'W'), help='480 854'
     )
     parser.add_argument('--frames', type=int, default=48, metavar='N', help='(default: 48)')
@@ -86,7 +92,7 @@ def main() -> None:
         logging.disable(logging.WARNING)  # what mmengine says of each initialised weight
         print(f'Machine: {machine(args.device)}\n')
         h, w = args.size
-        compiled = f', compiled {" and ".join(args.compile)}' if args.compile else ''
+        compiled = f', {args.mode} compiled {" and ".join(args.compile)}' if args.compile else ''
         print(
             f'Videos of {args.frames} frames of {h}x{w}, {args.kept} queries kept, association and '
             f'RLE included{compiled}; best of {args.repeat} runs:\n'
@@ -97,7 +103,7 @@ def main() -> None:
         for network in args.networks:
             model = make_model(network, video, args.kept)
             prepare_for_inference(model)
-            compile_parts(model, args.compile)
+            compile_parts(model, args.compile, args.mode)
             for precision in args.precisions:
                 model.test_cfg = dict(model.test_cfg, autocast=PRECISIONS[precision])
                 for batch in args.batches:
