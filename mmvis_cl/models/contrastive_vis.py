@@ -15,8 +15,15 @@ from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
 
-from .deformable_detr import QueryStates, boxes_in_pixels, unpadded_samples
+from .cuda_graph import GraphedRuns, can_record
+from .deformable_detr import (
+    MaskDeformableDETR,
+    QueryStates,
+    boxes_in_pixels,
+    unpadded_samples,
+)
 from .memory_bank_tracker import MemoryBank
+from .tensor_state import state_of
 
 
 @dataclass
@@ -78,7 +85,9 @@ class ContrastiveVIS(BaseMOTModel):
         test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
             an identity with a mean probability above it gives a track; ``frames_per_pass``, most
             frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
-            to run its matrix products and convolutions in (float32 if None or not given).
+            to run its matrix products and convolutions in (float32 if None or not given);
+            ``cuda_graph``, let a GPU with mmcv's compiled ops repeat the network's work on frames
+            of a size as one CUDA graph (not if not given).
         both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
             reference frame teaches only embeddings; twice the supervision for one pass through the
             network, for short training from scratch.
@@ -86,7 +95,7 @@ class ContrastiveVIS(BaseMOTModel):
         init_cfg (dict, optional): mmengine's initialisation config.
 
     Raises:
-        InputError: ``frames_per_pass`` or ``autocast`` is out of range.
+        InputError: ``frames_per_pass``, ``autocast`` or ``cuda_graph`` is out of range.
     """
 
     def __init__(
@@ -110,7 +119,13 @@ class ContrastiveVIS(BaseMOTModel):
             )
         if test_cfg.get('frames_per_pass', 1) < 1:
             raise InputError('test_cfg.frames_per_pass: at least 1 is needed')
+        if test_cfg.get('cuda_graph') and not isinstance(self.detector, MaskDeformableDETR):
+            raise InputError(
+                f'test_cfg.cuda_graph: a {type(self.detector).__name__} cannot be recorded; leave '
+                'it out, it is for MaskDeformableDETR'
+            )
         self.both_ways = both_ways
+        self._graphs = GraphedRuns()
         # The video that predict() is in; who watches several at once changes it between frames.
         self.session: VideoSession | None = None
 
@@ -266,8 +281,21 @@ class ContrastiveVIS(BaseMOTModel):
     @torch.no_grad()
     def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
         """Run the network on frames (T, 3, H, W) at once, in the precision of the test."""
-        with self._autocast(frames.device):
-            return self.detector.query_states(frames, samples, last_layer=True)
+
+        def run(frames: Tensor) -> QueryStates:
+            with self._autocast(frames.device):
+                return self.detector.query_states(frames, samples, last_layer=True)
+
+        if not (self.test_cfg.get('cuda_graph') and can_record(frames)):
+            return run(frames)
+        device = frames.device.type
+        kind = (
+            *(frames.shape, frames.dtype, frames.device, self.test_cfg.get('autocast')),
+            *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
+            *(tuple(sample.img_shape[:2]) for sample in samples),
+            *state_of(*self.detector.parameters(), *self.detector.buffers()),
+        )
+        return self._graphs(kind, run, frames, self.detector.kept_tensors)
 
     def track_frames(
         self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]

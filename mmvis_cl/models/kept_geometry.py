@@ -25,6 +25,10 @@ class KeptGeometryDETR(DeformableDETR):
         self.encoder.__class__ = KeptPointsEncoder
         self._kept = {}
 
+    def kept_geometry(self) -> list:
+        """All that is kept now."""
+        return [*self._kept.values(), *self.encoder.__dict__.get('_kept', ())]
+
     def pre_transformer(
         self, mlvl_feats: tuple[Tensor], batch_data_samples: SampleList
     ) -> tuple[dict, dict]:

@@ -215,6 +215,24 @@ def test_the_same_identities_as_on_the_cpu(fixture, model):
         assert seen == expected_seen
 
 
+@pytest.mark.parametrize('autocast', [None, 'bfloat16'])
+def test_a_cuda_graph_gives_what_single_operations_give(fixture, model, autocast):
+    data = model.data_preprocessor(video_batch(fixture))
+    (frames,), (sample,) = data['inputs'], data['data_samples']
+    results = []
+    for graph in (False, True):
+        model.test_cfg = dict(model.test_cfg, autocast=autocast, cuda_graph=graph)
+        results.append(  # recorded at the second, repeated from then on
+            [model.query_states(frames[t : t + 1], [sample[t]]) for t in (0, 1, 0, 1)]
+        )
+    assert len(model._graphs._replays) == (DEVICE == 'cuda' and has_compiled_ops())
+    for one, other in zip(*results, strict=True):
+        for name in ('logits', 'boxes', 'states'):
+            torch.testing.assert_close(
+                getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-4, msg=name
+            )
+
+
 def test_the_releases_identities_from_the_releases_outputs():
     recorded = np.load(DATA / 'track_a.npz')
     meta = json.loads(str(recorded['meta_json']))

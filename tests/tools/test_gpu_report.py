@@ -122,6 +122,7 @@ def test_frames_a_second(benchmark, monkeypatch, capsys):
     [
         ('association.py --sizes 1', 'error: --repeat'),
         ('throughput.py small --frames 0', 'error: --frames'),
+        ('throughput.py small --cuda-graph', 'error: --cuda-graph: only with --device cuda and'),
         ('attention.py --repeat 0', 'error: --repeat'),
     ],
 )

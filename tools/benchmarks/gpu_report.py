@@ -56,6 +56,7 @@ def parts(device: str, folder: Path) -> list[Part]:
     options += ['train_cfg.val_begin=100000']
     train = [TRAIN, SMALL, '--work-dir', str(work), '--cfg-options', *options]
     rest = ['-p', 'no:cacheprovider', '-q']
+    graph = [] if tiny else ['--cuda-graph']
     forms = [f'{BENCHMARKS}/attention.py', *on, *(['--sizes', '1'] if tiny else [])]
     return [
         Part(
@@ -65,6 +66,7 @@ def parts(device: str, folder: Path) -> list[Part]:
         ),
         Part('Deformable attention', [forms], 60),
         Part('Frames a second, r50', [throughput('r50')], 75),
+        Part('Frames a second, r50, as a CUDA graph', [throughput('r50', *graph)], 75),
         Part('Frames a second, Swin-L', [throughput('swin-l')], 90),
         Part('A training step of 4 pairs, r50, bfloat16', [step('r50_ytvis22', (480, 854))], 60),
         Part(

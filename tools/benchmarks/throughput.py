@@ -2,7 +2,8 @@
 
 ``python tools/benchmarks/throughput.py r50 swin-l --device cuda`` tracks made-up videos of 480x854
 with random weights, association and RLE included, and prints a table in Markdown. ``--compile
-backbone neck`` gives those parts to torch.compile, ``--mode reduce-overhead`` as CUDA graphs.
+backbone neck`` gives those parts to torch.compile, ``--mode reduce-overhead`` as CUDA graphs;
+``--cuda-graph`` makes one CUDA graph of the whole network instead (``test_cfg.cuda_graph``).
 """
 
 import argparse
@@ -72,6 +73,7 @@ def parse_args() -> argparse.Namespace:
         default='default',
         help="torch.compile's; reduce-overhead launches what is between two breaks at once",
     )
+    parser.add_argument('--cuda-graph', action='store_true', help='record the whole network')
     parser.add_argument(
         '--size', type=int, nargs=2, default=inference.SIZE, metavar=('H', 'W'), help='480 854'
     )
@@ -89,10 +91,15 @@ def main() -> None:
             raise InputError('--frames, --repeat, --kept, --size, --batches: at least 1')
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise InputError('--device cuda: no GPU was found')
+        if args.cuda_graph and (args.compile or args.device != 'cuda'):
+            raise InputError(
+                '--cuda-graph: only with --device cuda and without --compile; leave it out'
+            )
         logging.disable(logging.WARNING)  # what mmengine says of each initialised weight
         print(f'Machine: {machine(args.device)}\n')
         h, w = args.size
         compiled = f', {args.mode} compiled {" and ".join(args.compile)}' if args.compile else ''
+        compiled += ', as a CUDA graph' if args.cuda_graph else ''
         print(
             f'Videos of {args.frames} frames of {h}x{w}, {args.kept} queries kept, association and '
             f'RLE included{compiled}; best of {args.repeat} runs:\n'
@@ -105,7 +112,8 @@ def main() -> None:
             prepare_for_inference(model)
             compile_parts(model, args.compile, args.mode)
             for precision in args.precisions:
-                model.test_cfg = dict(model.test_cfg, autocast=PRECISIONS[precision])
+                options = dict(autocast=PRECISIONS[precision], cuda_graph=args.cuda_graph)
+                model.test_cfg = dict(model.test_cfg, **options)
                 for batch in args.batches:
                     name = f'{network}, {precision}{compiled}'
                     print(table_row(model, name, video, batch, args), flush=True)
