@@ -86,15 +86,17 @@ class GatherDeformableAttention(MultiScaleDeformableAttention):
     def _projection(self) -> Callable[[Tensor], Tensor]:
         """One layer for x, y and weight of each sampling point: (3, heads, L * K) of them."""
         parameters = *self.sampling_offsets.parameters(), *self.attention_weights.parameters()
-        linear = type(self.value_proj)  # packed if the others are
-        kept, state = self.__dict__.get('kept_projection'), (linear, *state_of(*parameters))
-        if kept is not None and kept[0] == state and not torch.is_grad_enabled():
-            return kept[1]
+        may_keep = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if may_keep:
+            linear = type(self.value_proj)  # packed if the others are
+            kept, state = self.__dict__.get('kept_projection'), (linear, *state_of(*parameters))
+            if kept is not None and kept[0] == state:
+                return kept[1]
         weight, bias = (
             torch.cat((offset.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1), attention))
             for offset, attention in zip(parameters[:2], parameters[2:], strict=True)
         )
-        if torch.is_grad_enabled():
+        if not may_keep:
             return functools.partial(F.linear, weight=weight, bias=bias)
         joined = linear(*weight.T.shape, device='meta')
         joined.weight, joined.bias = nn.Parameter(weight), nn.Parameter(bias)

@@ -14,9 +14,13 @@ def has_inference_ops() -> bool:
 
 
 def inference_ops_take(x: Tensor) -> bool:
-    """Whether they compute on this input what the layers would: float32 on a CPU, no gradients."""
+    """Whether they compute on this input what the layers would: float32 on a CPU, no gradients.
+
+    torch.compile takes them where it wants them, and fails where they are there already.
+    """
     return (
-        not torch.is_grad_enabled()
+        not torch.compiler.is_compiling()
+        and not torch.is_grad_enabled()
         and x.device.type == 'cpu'
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled('cpu')
