@@ -292,6 +292,7 @@ class ContrastiveVIS(BaseMOTModel):
         kind = (
             *(frames.shape, frames.dtype, frames.device, self.test_cfg.get('autocast')),
             *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
+            torch.is_inference_mode_enabled(),  # its tensors cannot be written to outside of it
             *(tuple(sample.img_shape[:2]) for sample in samples),
             *state_of(*self.detector.parameters(), *self.detector.buffers()),
         )

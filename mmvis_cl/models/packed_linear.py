@@ -23,7 +23,7 @@ class PackedLinear(nn.Linear):
         """The product of ``x`` (..., in_features) with the weights: (..., out_features)."""
         if not inference_ops_take(x):
             product = super().forward(x)
-            return product.relu() if self.relu else product
+            return product.relu_() if self.relu else product
         then = 'relu' if self.relu else 'none'
         return torch.ops.mkldnn._linear_pointwise(x, self._packed(), self.bias, then, [], '')
 

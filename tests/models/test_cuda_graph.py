@@ -144,6 +144,16 @@ def test_other_runs_are_recorded_anew(graphs):
     assert len(graphs) == 5
 
 
+def test_inference_mode_now_and_then(graphs):
+    model = build(cuda_graph=True)
+    for mode in (torch.inference_mode, torch.no_grad) * 3:
+        with mode():
+            states = model.query_states(*batch(0))
+        if mode is torch.no_grad:
+            states.logits.add_(1)  # not of inference mode
+    assert len(graphs) == 2
+
+
 def test_what_a_run_reads_is_kept_with_it(graphs):
     """The geometry of the first sizes is thrown away for that of later ones."""
     model = build(cuda_graph=True)
