@@ -16,12 +16,11 @@ All arrays are dense and float32 where nothing else is said:
                  an image
     size         (2, LEVELS), their widths and heights
     start        (LEVELS) int32, the first pixel of each
-    projected    (images, queries, 3, heads, POINTS), of a sampling point: the distance in x and y from
-                 its query's reference, and the logarithm of its weight before they are made to add
-                 up to one
+    projected    (images, queries, 3, heads, POINTS), of a sampling point: its distance in x and y
+                 from the query's reference, and its weight before the softmax
     reference    (images, queries, LEVELS, coordinates), a point x, y or a box cx, cy, w, h over the
-                 level's size. A distance is in pixels of the level from a point, in parts of
-                 the box's half sides divided by the points of a level from a box.
+                 level's size. Distances from a point are in pixels of the level, from a box in
+                 its half sides divided by the points of a level.
     sums         (images, queries, heads, CHANNELS)
 
 Outside of a map lie zeros. A NaN as place lies outside.
