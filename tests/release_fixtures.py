@@ -82,3 +82,13 @@ def training_batch(fixture: dict) -> dict:
         inputs=[bgr(frames[:2]), bgr(frames[2:])],
         data_samples=[track_sample(samples[:2]), track_sample(samples[2:])],
     )
+
+
+def draw_norms(model: torch.nn.Module) -> None:
+    """Give batch norms values that change something."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from release_fixtures import ROOT
+from release_fixtures import ROOT, draw_norms
 from torch import nn
 
 from mmvis_cl.models.fast_inference import prepare_for_inference
@@ -23,12 +23,7 @@ def build(backbone=None, in_channels=None):
             cfg.detector.neck.in_channels = in_channels
         model = MODELS.build(cfg)
     model.init_weights()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    draw_norms(model)
     return model.eval()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.models.backbones import ResNet
-from torch import nn
+from release_fixtures import draw_norms
 
 from mmvis_cl.models.fused_bottleneck import FusedBottleneck, fuse_bottlenecks
 from mmvis_cl.models.onednn import has_inference_ops
@@ -19,12 +19,7 @@ def resnet(**options):
     net = ResNet(50, base_channels=8, stem_channels=8, **options)
     net.init_weights()
     net.eval()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    draw_norms(net)
     return fuse_conv_bn(net)
 
 
