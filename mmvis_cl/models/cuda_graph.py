@@ -4,6 +4,7 @@ A frame of r50 is some 800 operations, and in bfloat16 a GPU does them faster th
 them one by one.
 """
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeVar
 
@@ -17,6 +18,8 @@ States = TypeVar('States', bound=NamedTuple)
 # A graph keeps all that lies between the operations of its run: the sizes of an image tested at
 # several scales, or mirrored.
 GRAPHS_KEPT = 4
+# Kinds of runs that are remembered until they come a second time: the sizes of some videos.
+KINDS_REMEMBERED = 16
 
 
 def can_record(frames: Tensor) -> bool:
@@ -34,7 +37,7 @@ class GraphedRuns:
 
     def __init__(self) -> None:
         self._replays: dict[Hashable, Callable] = {}
-        self._seen: set[Hashable] = set()
+        self._seen: deque[Hashable] = deque(maxlen=KINDS_REMEMBERED)
 
     def __call__(
         self,
@@ -55,8 +58,8 @@ class GraphedRuns:
         Returns:
             The states; nobody else has their memory.
         """
-        if kind not in self._seen:
-            self._seen.add(kind)
+        if kind not in self._replays and kind not in self._seen:
+            self._seen.append(kind)
             return run(frames)
         replay = self._replays.pop(kind, None) or record(run, frames, reads)
         self._replays[kind] = replay  # the last one is the one that was used last

@@ -186,6 +186,14 @@ def test_only_the_last_ones_are_kept(graphs):
     assert len(model._graphs._replays) == cuda_graph.GRAPHS_KEPT
 
 
+def test_what_is_remembered_is_bounded(graphs):
+    """Videos of ever new sizes, none of them twice."""
+    runs = cuda_graph.GraphedRuns()
+    for kind in range(100):
+        runs(kind, lambda x: [x], torch.ones(1), list)
+    assert not graphs and len(runs._seen) == cuda_graph.KINDS_REMEMBERED
+
+
 def test_a_network_that_waits_for_the_device_is_refused(graphs):
     class Waiting(torch.nn.Module):
         def forward(self, x):

@@ -14,10 +14,12 @@ class FastInferenceHook(Hook):
     config that has none.
 
     Args:
-        fuse_bn (bool): put batch norms into the convolutions before them.
+        fuse_bn (bool): put batch norms into the convolutions before them, and the sums and ReLUs of
+            bottlenecks.
         channels_last (bool, optional): let channels lie next to each other; if None, on the CPU
             only.
-        packed_linear (bool): keep the weights of linear layers as oneDNN reads them, on a CPU.
+        packed_linear (bool): keep the weights of linear layers as oneDNN reads them, on a CPU, and
+            put the ReLUs after them into them.
     """
 
     def __init__(
