@@ -383,12 +383,13 @@ class _Camera(VideoSource):
         super().__init__(f'camera{number}', start, max_frames)
         self._camera = None
         # OpenCV has lines of its own to say about each way that it tries
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(0)
+        log = cv2 if hasattr(cv2, 'setLogLevel') else cv2.utils.logging  # OpenCV 4; 5
+        level = log.getLogLevel()
+        log.setLogLevel(0)
         try:
             self._camera = cv2.VideoCapture(number)
         finally:
-            cv2.setLogLevel(level)
+            log.setLogLevel(level)
         self._first = self._camera.read()[1] if self._camera.isOpened() else None
         if self._first is None:
             self.close()
@@ -537,8 +538,9 @@ def _duration(container: av.container.InputContainer, stream) -> float | None:
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
     """a, b, c, d of x' = a x + c y, y' = b x + d y, how the frame is to be shown."""
-    for data in frame.side_data:
-        if data.type.name == 'DISPLAYMATRIX':
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
-            return a, b, c, d
-    return None
+    # asked for by name: iterating gives the data in PyAV 12 to 18, their types from 19 on
+    data = frame.side_data.get('DISPLAYMATRIX')
+    if data is None:
+        return None
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    return a, b, c, d
