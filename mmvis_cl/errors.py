@@ -1,7 +1,13 @@
-"""The one exception for input that a user can mend."""
+"""The one exception for input that a user can mend, and how it is said in one line."""
 
 import errno
 import os
+import reprlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST_MESSAGE = 1000  # characters; where values of the user's files are quoted it can be more
 
 
 class InputError(ValueError):
@@ -13,7 +19,7 @@ class InputError(ValueError):
 
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> InputError:
-    """What to raise when a file cannot be written, with a line of its own for a full disk.
+    """What to raise when a file cannot be written, with lines of their own for usual causes.
 
     Args:
         path: Of the file as the user knows it.
@@ -24,4 +30,69 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> InputError:
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f'{path}: the disk is full; free some space or write elsewhere')
+    if error.errno == errno.ENAMETOOLONG:
+        return InputError(
+            f'{path}: the name of the file is too long for the file system; give a shorter one'
+        )
     return InputError(f'{path}: cannot be written ({error.strerror or error})')
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """A value of the user's as Python writes it, for a message: one line, never long.
+
+    A text gets quotes, so that the text '96' and the number 96 look different.
+
+    Args:
+        value: Any value; of a long list, text or the like only the ends are looked at.
+        most: Characters.
+
+    Returns:
+        The text.
+    """
+    short = reprlib.Repr()
+    short.maxstring = short.maxlong = short.maxother = most
+    short.maxlevel = 4
+    return shortened(short.repr(value), most)
+
+
+def shortened(text: object, most: int = 300) -> str:
+    """A text as one line, cut in its middle where it is long: its beginning and end say most.
+
+    Args:
+        text: The text, or what ``str`` makes one.
+        most: Characters.
+
+    Returns:
+        The line.
+    """
+    line = ' '.join(str(text).split())
+    if len(line) <= most:
+        return line
+    gap = ' ... '
+    ends = max(2, most - len(gap))
+    return line[: ends - ends // 2] + gap + line[-(ends // 2) :]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn an :class:`InputError` into one line on stderr and exit code 2.
+
+    An error from a data loader's worker arrives with the worker's traceback as its message; only
+    the line that the worker raised is shown. Ctrl-C ends with code 130. Other errors are bugs and
+    keep their traceback.
+    """
+    try:
+        yield
+    except InputError as error:
+        print(f'error: {in_one_line(error)}', file=sys.stderr, flush=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr, flush=True)
+        sys.exit(130)
+
+
+def in_one_line(error: InputError) -> str:
+    """The message of an error as :func:`one_line_errors` prints it."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or ['bad input']
+    message = lines[-1].strip().removeprefix(f'{InputError.__module__}.InputError: ')
+    return message if len(message) <= LONGEST_MESSAGE else shortened(message, LONGEST_MESSAGE)

@@ -4,8 +4,6 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,27 +12,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
 from mmvis_cl.registry import RUNNERS
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn an :class:`InputError` into one line on stderr and exit code 2.
-
-    An error from a data loader's worker arrives with the worker's traceback as its message; only
-    the line that the worker raised is shown. Ctrl-C ends with code 130. Other errors are bugs and
-    keep their traceback.
-    """
-    try:
-        yield
-    except InputError as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or ['bad input']
-        message = lines[-1].strip().removeprefix(f'{InputError.__module__}.InputError: ')
-        print(f'error: {message}', file=sys.stderr, flush=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr, flush=True)
-        sys.exit(130)
 
 
 def load_config(path: str, cfg_options: dict | None, work_dir: str | None, launcher: str) -> Config:
