@@ -44,6 +44,20 @@ def test_config_builds(path):
             assert head.num_classes == len(classes)
 
 
+def test_no_two_data_sets_write_results_of_one_name():
+    paths = [*CONFIGS, *(ROOT / 'configs' / 'ladder').glob('*.py')]
+    annotated = {}
+    for path in paths:
+        cfg = Config.fromfile(path)
+        for name in ('val_evaluator', 'test_evaluator'):
+            evaluator = cfg.get(name) or {}
+            if evaluator.get('outfile_prefix'):
+                files = annotated.setdefault(evaluator['outfile_prefix'], set())
+                files.add(evaluator['ann_file'])
+    assert len(annotated) >= 4  # YouTube-VIS 2019, 2021 and 2022, OVIS
+    assert all(len(files) == 1 for files in annotated.values()), annotated
+
+
 @pytest.mark.parametrize('name', ['r50_ytvis19', 'swin-l_ovis'])
 def test_optimiser_groups_of_the_full_network(name):
     """AdamW, the backbone at a tenth of the rate, weight decay and gradient norm of the recipe."""

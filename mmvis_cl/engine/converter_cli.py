@@ -17,6 +17,7 @@ from mmvis_cl.datasets.own_videos import BOXES, Annotations, write_data_set
 from mmvis_cl.errors import InputError, cannot_write
 
 BASE_CONFIG = 'r50_ytvis21'
+# The results go beside the annotations: a name in work_dirs/ could be another data set's as well.
 CONFIG = """\
 # ResNet-50 on these videos; best from a checkpoint of other videos or of COCO (load_from).
 _base_ = [{base!r}]
@@ -26,7 +27,11 @@ files = dict(data_root=data_root, data_prefix=dict(img_path='JPEGImages'), class
 train_dataloader = dict(dataset=dict(files, ann_file='train.json'))
 val_dataloader = dict(dataset=dict(files, ann_file='valid.json'))
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file=data_root + 'valid.json', format_only=False)
+val_evaluator = dict(
+    ann_file=data_root + 'valid.json',
+    outfile_prefix=data_root + 'results_valid',
+    format_only=False,
+)
 test_evaluator = val_evaluator
 model = dict(detector=dict(bbox_head=dict(num_classes={num_classes})))
 train_cfg = dict(val_begin=0, val_interval=2000)

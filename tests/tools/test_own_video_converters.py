@@ -75,6 +75,9 @@ def test_from_cvat_to_a_training(run, capsys):
     assert not config.val_evaluator.format_only
     evaluator = METRICS.build(dict(config.val_evaluator, type='mmvis_cl.VISMetric'))
     assert os.path.samefile(evaluator.ann_file, Path(out, 'valid.json'))
+    # what a test writes is this data set's own, wherever it is run
+    assert os.path.samefile(Path(evaluator.outfile_prefix).parent, out)
+    assert not config.test_evaluator.outfile_prefix.startswith('work_dirs')
 
 
 def test_the_splits_one_after_the_other(run, capsys):
