@@ -8,7 +8,7 @@ from mmvis_cl.errors import InputError
 
 from .frame_files import Frames, ImageFrames, VideoFrames, find_video, pick_images
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations, fill_box
-from .youtube_vis import to_rle
+from .segmentations import to_rle
 
 
 def read_coco_video(

@@ -15,8 +15,8 @@ from mmvis_cl.errors import InputError
 from mmvis_cl.registry import DATASETS
 
 from .class_lists import as_spelled_in_file, class_list
-from .rle_counts import pixels_covered
 from .seeded_sampler import seed_sample
+from .segmentations import to_rle
 
 
 @DATASETS.register_module()
@@ -302,56 +302,3 @@ def _require(entry: dict, keys: Sequence[str], where: str) -> None:
             f'{where}{name} lacks {", ".join(map(repr, missing))}; give a file in the YouTube-VIS '
             'format'
         )
-
-
-def to_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
-    """Any of COCO's three kinds of segmentation as compressed RLE with str counts.
-
-    Args:
-        segmentation: Polygons (x1, y1, x2, y2, ...), RLE with a list of counts, or compressed RLE.
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        where: What the message of an error begins with.
-
-    Raises:
-        InputError: It is broken or of another size.
-    """
-    if isinstance(segmentation, list):
-        if any(len(polygon) < 6 or len(polygon) % 2 for polygon in segmentation):
-            raise InputError(
-                f'{where}: a polygon needs at least three points (x1, y1, x2, y2, x3, y3, ...); '
-                'mend or remove it'
-            )
-        rle = mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
-    else:
-        _require(segmentation, ('size', 'counts'), f'{where}: the RLE')
-        if list(segmentation['size']) != [height, width]:
-            raise InputError(
-                f'{where}: the RLE is of size {segmentation["size"]}, the video is '
-                f'[{height}, {width}] (height, width); encode the mask at the size of the video'
-            )
-        counts = segmentation['counts']
-        try:
-            covered = (
-                sum(counts)
-                if isinstance(counts, list)
-                else pixels_covered(counts.decode() if isinstance(counts, bytes) else counts)
-            )
-        except (AttributeError, TypeError, ValueError) as error:
-            raise InputError(
-                f'{where}: the RLE is broken ({error}); encode the mask anew or copy the file again'
-            ) from error
-        if covered != height * width:
-            raise InputError(
-                f'{where}: the RLE covers {covered} pixels, the video has {height * width}; encode '
-                'the mask at the size of the video'
-            )
-        if isinstance(counts, list):
-            rle = mask_utils.frPyObjects(segmentation, height, width)
-        else:
-            rle = segmentation
-    counts = rle['counts']
-    return dict(
-        size=[height, width],
-        counts=counts.decode() if isinstance(counts, bytes) else counts,
-    )

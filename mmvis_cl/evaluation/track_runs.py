@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pycocotools.mask as mask_util
 
-from mmvis_cl.datasets.rle_counts import pixels_covered
+from mmvis_cl.datasets.rle_counts import pixels_covered, read_counts
 from mmvis_cl.errors import InputError
 
 # Frames whose borders are held as one array, and about how many masks are read at once: enough that
@@ -88,12 +88,12 @@ class TrackRuns:
         origins = np.tile(np.arange(shape[1]) * self._pixels, shape[0])
         try:
             try:
-                counts, sizes, lengths = _read_counts(masks)
+                counts, sizes, lengths = read_counts(masks)
             except TypeError:  # pycocotools gives bytes, files have str
                 masks = [
                     str(mask, 'latin-1') if isinstance(mask, bytes) else mask for mask in masks
                 ]
-                counts, sizes, lengths = _read_counts(masks)
+                counts, sizes, lengths = read_counts(masks)
             if counts.min() < 0:
                 raise ValueError
             ends = sizes.cumsum()
@@ -127,66 +127,3 @@ class TrackRuns:
                     f'{self._pixels}; write it anew from the mask'
                 )
         return InputError(f'frames {block.start} to {block.stop - 1}: broken RLE')
-
-
-def _read_counts(masks: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read compressed RLE.
-
-    How a count is written is told in ``pixels_covered``. Zeros are put behind each mask's counts so
-    that there is an even number and at least two: of each other mask the counts of background
-    and object then have their fixed places, and two sums over all masks undo the differences.
-
-    Args:
-        masks: ``counts`` of at least one mask.
-
-    Returns:
-        The counts of all masks and zeros in a row; how many of each mask, with zeros; and without.
-
-    Raises:
-        TypeError: A mask is not str.
-        ValueError: This is no RLE.
-        IndexError: This is no RLE.
-    """
-    zeros = np.full(len(masks), 3)
-    groups = _groups('000'.join(masks) + '000')
-    ends = np.fromiter(map(len, masks), int, len(masks)).cumsum() + zeros.cumsum()
-    more = np.flatnonzero(groups >= 32)
-    sizes = np.diff(ends - np.searchsorted(more, ends), prepend=0)
-    if (sizes % 2).any():
-        zeros -= sizes % 2
-        sizes -= sizes % 2
-        padded = zip(masks, zeros.tolist(), strict=True)
-        groups = _groups(''.join([counts + '000'[:n] for counts, n in padded]))
-        more = np.flatnonzero(groups >= 32)
-    lengths = sizes - zeros
-    if groups.max() > 63 or lengths.min() < 1:
-        raise ValueError
-
-    # The last group of each count, with its sign, then what the few counts of several groups add.
-    counts = ((groups ^ 16).view(np.int8) - np.int8(16))[groups < 32].astype(np.int32)
-    if len(more):
-        number = more - np.arange(len(more))
-        first = np.flatnonzero(np.diff(number, prepend=-1))
-        several = np.diff(first, append=len(more))
-        place = np.arange(len(more)) - np.repeat(first, several)
-        low = np.add.reduceat((groups[more] & 31).astype(np.int64) << 5 * place, first)
-        number = number[first]
-        counts[number] = (counts[number].astype(np.int64) << 5 * several) + low
-
-    # Each sum returns to 0 at the mask's first zero, and the second count of background (in COCO
-    # the only one that could be a difference and is not) begins anew.
-    background, thing = counts[::2], counts[1::2]
-    starts = (sizes.cumsum() - sizes) // 2
-    background[starts + 1] -= background[starts]
-    background[starts + (lengths + 1) // 2] -= np.add.reduceat(background, starts, dtype=np.int32)
-    thing[starts + lengths // 2] -= np.add.reduceat(thing, starts, dtype=np.int32)
-    # Both sums at once, in the halves of 64 bits: 0.4 us a mask, one after the other 1.0.
-    sums = thing.astype(np.int64)
-    sums <<= 32
-    sums += background
-    sums.cumsum(out=sums)
-    return sums.astype('<i8', copy=False).view('<i4'), sizes, lengths
-
-
-def _groups(text: str) -> np.ndarray:
-    return np.frombuffer(text.encode(), np.uint8) - np.uint8(48)

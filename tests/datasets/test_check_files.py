@@ -152,7 +152,7 @@ def test_all_problems_of_the_annotations(tree, vis_content):
         'annotation 12 of video 5 (clip): category_id 4',
         "annotation 13 of video 5 (clip): 'segmentations' has 11 entries",
         'annotation 20 of video 9: no such video',
-        *[f'annotation 21 of video 5 (clip), frame {i} has values of the wrong' for i in range(12)],
+        *[f'annotation 21 of video 5 (clip), frame {i}: 3 is no mask' for i in range(12)],
         'entry 6 of annotations has values of the wrong kind',
     ]
     assert len(messages) == len(wanted)

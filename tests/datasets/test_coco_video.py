@@ -163,7 +163,7 @@ def test_boxes(read, content, boxes, areas):
         ('annotations', 0, dict(category_id=2), 'track 70 of video 3 has the categories 2, 5'),
         ('annotations', 0, dict(segmentation=rle(0, 0) | dict(size=[9, 9])), 'RLE is of size'),
         ('annotations', 0, dict(segmentation=[[1, 2]]), 'at least three points'),
-        ('annotations', 0, dict(segmentation=5), 'entry 0 of annotations has values of the wrong'),
+        ('annotations', 0, dict(segmentation=5), '5 is no mask'),
         ('images', 0, dict(frame_id=2), 'two images are frame 2'),
         ('images', 0, dict(frame_id=None), 'image 11 has no whole number frame_id'),
         ('images', 0, dict(width=31), 'its images are of different sizes'),

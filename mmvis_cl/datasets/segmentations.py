@@ -1,0 +1,215 @@
+"""Masks as files have them, checked and made compressed RLE: the one door for all of them.
+
+pycocotools checks nothing. A far or NaN coordinate ends the process or takes all memory, and of an
+RLE that does not cover its frame it gives pixels that nobody wrote.
+"""
+
+from collections.abc import Sequence
+from numbers import Real
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mmvis_cl import limits
+from mmvis_cl.errors import InputError, quoted
+
+from .rle_counts import first_broken, pixels_covered
+
+# Coordinates may lie this many longer sides outside of the frame.
+_SIDES_OUTSIDE = 10
+
+
+def masks_of_track(
+    segmentations: Sequence[dict | list | None], height: int, width: int, where: str
+) -> list[dict | None]:
+    """The masks of a track, checked, as compressed RLE.
+
+    Args:
+        segmentations: For each frame any of COCO's kinds of segmentation; None or an empty list
+            where the object is not seen.
+        height: Of the video in pixels.
+        width: Of the video in pixels.
+        where: What the message of an error begins with.
+
+    Returns:
+        For each frame RLE with ``size`` [height, width] and str ``counts``, or None. What was such
+        RLE is the same object.
+
+    Raises:
+        InputError: One is broken or of another size.
+    """
+    size = [height, width]
+    masks, frames, compressed = [], [], []
+    for frame, segmentation in enumerate(segmentations):
+        if segmentation is None or segmentation == []:
+            masks.append(None)
+        elif _is_compressed(segmentation, size):
+            masks.append(segmentation)
+            frames.append(frame)
+            compressed.append(segmentation['counts'])
+        else:
+            masks.append(to_rle(segmentation, height, width, f'{where}, frame {frame}'))
+    broken = first_broken(compressed, height * width)
+    if broken is not None:
+        _check_counts(compressed[broken], height * width, f'{where}, frame {frames[broken]}')
+    return masks
+
+
+def to_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
+    """Any of COCO's three kinds of segmentation as compressed RLE with str counts.
+
+    Args:
+        segmentation: Polygons [[x1, y1, x2, y2, ...], ...] or one polygon [x1, y1, ...], RLE with a
+            list of counts, or compressed RLE.
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        where: What the message of an error begins with.
+
+    Raises:
+        InputError: It is broken or of another size.
+    """
+    if isinstance(segmentation, list):
+        rle = polygons_to_rle(segmentation, height, width, where)
+    elif isinstance(segmentation, dict):
+        rle = _checked_rle(segmentation, height, width, where)
+    else:
+        raise InputError(
+            f'{where}: {quoted(segmentation)} is no mask; give RLE, a list of polygons, or null '
+            'where the object is not seen'
+        )
+    counts = rle['counts']
+    return dict(
+        size=[height, width],
+        counts=counts.decode() if isinstance(counts, bytes) else counts,
+    )
+
+
+def polygons_to_rle(polygons: list, height: int, width: int, where: str) -> dict:
+    """Compressed RLE of the pixels within polygons, as pycocotools writes it.
+
+    Args:
+        polygons: [[x1, y1, x2, y2, ...], ...] in pixels; or one polygon alone, [x1, y1, ...].
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        where: What the message of an error begins with.
+
+    Raises:
+        InputError: A polygon is none, or lies so far outside that it would take much time and
+            memory.
+    """
+    if not polygons:
+        raise InputError(f'{where}: has no polygon; add one or remove the annotation')
+    if isinstance(polygons[0], Real):
+        polygons = [polygons]
+    checked, outline = [], 0.0
+    for polygon in polygons:
+        corners = _corners(polygon, where)
+        side = max(height, width)
+        farthest = max(corners.max() - side, -corners.min())
+        if farthest > _SIDES_OUTSIDE * side:
+            raise InputError(
+                f'{where}: a polygon lies {farthest:.3g} pixels outside of the frame, which is '
+                f'{width}x{height} (width x height); correct or cut it'
+            )
+        points = corners.reshape(-1, 2)
+        outline += np.abs(points - np.roll(points, 1, 0)).max(1).sum()
+        checked.append(corners)
+    if outline > limits.MAX_OUTLINE_PIXELS:
+        raise InputError(
+            f'{where}: the outlines of the polygons are {outline:.3g} pixels long; give a mask as '
+            'RLE, or raise MMVIS_CL_MAX_OUTLINE_PIXELS'
+        )
+    return mask_utils.merge(mask_utils.frPyObjects(checked, height, width))
+
+
+def _corners(polygon: object, where: str) -> np.ndarray:
+    """(2 n,) float64."""
+    if not isinstance(polygon, (list, tuple, np.ndarray)):
+        raise InputError(
+            f'{where}: {quoted(polygon)} is no polygon; give a list x1, y1, x2, y2, x3, y3, ...'
+        )
+    try:
+        corners = np.asarray(polygon)
+        usable = corners.ndim == 1 and (corners.dtype.kind in 'iuf' or not len(corners))
+    except (ValueError, OverflowError):  # lists of several lengths
+        usable = False
+    if not usable:
+        raise InputError(
+            f'{where}: the polygon {quoted(polygon)} is not made of numbers; give x1, y1, x2, y2, '
+            'x3, y3, ...'
+        )
+    if len(corners) < 6 or len(corners) % 2:
+        raise InputError(
+            f'{where}: a polygon needs at least three points (x1, y1, x2, y2, x3, y3, ...); '
+            'mend or remove it'
+        )
+    corners = corners.astype(np.float64)
+    if not np.isfinite(corners).all():
+        raise InputError(
+            f'{where}: a polygon has a coordinate that is no finite number; correct or remove it'
+        )
+    return corners
+
+
+def _is_compressed(segmentation: object, size: list[int]) -> bool:
+    """Whether it is an RLE as it should be, but for what its counts say."""
+    return (
+        type(segmentation) is dict
+        and segmentation.get('size') == size
+        and type(segmentation.get('counts')) is str
+        and [type(side) for side in segmentation['size']] == [int, int]
+    )
+
+
+def _checked_rle(rle: dict, height: int, width: int, where: str) -> dict:
+    for key in ('size', 'counts'):
+        if key not in rle:
+            raise InputError(f"{where}: the RLE lacks '{key}'; encode the mask anew")
+    size, counts = rle['size'], rle['counts']
+    if isinstance(size, tuple):
+        size = list(size)
+    if type(size) is not list or size != [height, width]:
+        raise InputError(
+            f'{where}: the RLE is of size {quoted(size)}, the video is [{height}, {width}] '
+            '(height, width); encode the mask at the size of the video'
+        )
+    if isinstance(counts, (str, bytes)):
+        if isinstance(counts, bytes):
+            counts = counts.decode('latin-1')
+        _check_counts(counts, height * width, where)
+        return dict(size=[height, width], counts=counts)
+    try:
+        numbers = np.asarray(counts if isinstance(counts, list) else None)
+        usable = numbers.ndim == 1 and numbers.dtype.kind in 'iu' and len(numbers) > 0
+    except (ValueError, OverflowError):
+        usable = False
+    if not usable or numbers.min() < 0:
+        raise InputError(
+            f'{where}: the RLE is broken (its counts are {quoted(counts)}); encode it anew or '
+            'copy the file again'
+        )
+    # No number alone may be so large that the sum would begin anew at 0.
+    covered = int(numbers.max())
+    if covered <= height * width:
+        covered = int(numbers.sum(dtype=np.int64))
+    if covered != height * width:
+        raise _misses(covered, height * width, where)
+    return mask_utils.frPyObjects(dict(size=[height, width], counts=counts), height, width)
+
+
+def _check_counts(counts: str, pixels: int, where: str) -> None:
+    try:
+        covered = pixels_covered(counts)
+    except ValueError as error:
+        raise InputError(
+            f'{where}: the RLE is broken ({error}); encode the mask anew or copy the file again'
+        ) from error
+    if covered != pixels:
+        raise _misses(covered, pixels, where)
+
+
+def _misses(covered: int, pixels: int, where: str) -> InputError:
+    return InputError(
+        f'{where}: the RLE covers {covered} pixels, the video has {pixels}; encode the mask at the '
+        'size of the video'
+    )
