@@ -9,7 +9,7 @@ TOOL = Path(__file__).parents[2] / 'tools/benchmarks/evaluation.py'
 
 
 @pytest.fixture(scope='module')
-def benchmark():
+def evaluation():
     spec = importlib.util.spec_from_file_location('evaluation_benchmark', TOOL)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -20,10 +20,10 @@ def cells(line):
     return [cell.strip() for cell in line.strip('|').split('|')]
 
 
-def test_sets(benchmark):
-    assert benchmark.make_video(3, 12) == benchmark.make_video(3, 12)
-    assert benchmark.make_video(3, 12) != benchmark.make_video(4, 12)
-    annotations, (results,) = benchmark.make_set(2, predictions=12, classes_a_mask=4)
+def test_sets(evaluation):
+    assert evaluation.make_video(3, 12) == evaluation.make_video(3, 12)
+    assert evaluation.make_video(3, 12) != evaluation.make_video(4, 12)
+    annotations, (results,) = evaluation.make_set(2, predictions=12, classes_a_mask=4)
     assert [video['id'] for video in annotations['videos']] == [1, 2]
     for video_id in (1, 2):
         tracks = [track for track in results if track['video_id'] == video_id]
@@ -32,18 +32,18 @@ def test_sets(benchmark):
         assert len({track['category_id'] for track in tracks}) > 3
 
 
-def test_both_ways_give_the_same(benchmark):
-    line = cells(benchmark.scoring_row(2, 12, 4, repeat=1))
+def test_both_ways_give_the_same(evaluation):
+    line = cells(evaluation.scoring_row(2, 12, 4, repeat=1))
     assert len(line) == 12
     assert float(line[-2]) <= 1e-9  # largest difference of any figure
     assert 0 < float(line[-1]) < 1  # AP
-    rows = [cells(line) for line in benchmark.merging_rows(1, 4, repeat=1)]
+    rows = [cells(line) for line in evaluation.merging_rows(1, 4, repeat=1)]
     assert [(row[0], row[-1]) for row in rows] == [('suppress', 'yes'), ('fuse', 'yes')]
 
 
-def test_bad_numbers_are_one_clear_line(benchmark, monkeypatch, capsys):
+def test_bad_numbers_are_one_clear_line(evaluation, monkeypatch, capsys):
     monkeypatch.setattr('sys.argv', ['evaluation.py', '--videos', '0'])
     with pytest.raises(SystemExit) as caught:
-        benchmark.main()
+        evaluation.main()
     assert caught.value.code == 2
     assert capsys.readouterr().err.startswith('error: --videos')

@@ -14,7 +14,7 @@ FOLDER = ROOT / 'tools' / 'benchmarks'
 
 
 @pytest.fixture(scope='module')
-def benchmark():
+def import_benchmark():
     """Imports a benchmark by name."""
     sys.path.insert(0, str(FOLDER))
     yield importlib.import_module
@@ -32,9 +32,9 @@ def write_losses(folder, losses):
     (path / 'scalars.json').write_text('\n'.join([*records, json.dumps(dict(AP=0.5))]))
 
 
-def test_a_loss_that_falls_passes(benchmark, tmp_path, capsys):
+def test_a_loss_that_falls_passes(import_benchmark, tmp_path, capsys):
     write_losses(tmp_path, torch.linspace(8, 2.1, 60).tolist())
-    benchmark('gpu_report').check_losses(tmp_path)
+    import_benchmark('gpu_report').check_losses(tmp_path)
     assert capsys.readouterr().out.startswith('Mean loss of the first ten iterations 7.550')
 
 
@@ -42,17 +42,17 @@ def test_a_loss_that_falls_passes(benchmark, tmp_path, capsys):
     ('losses', 'message'),
     [([3.0] * 60, 'did not fall'), ([3.0] * 20, '20 losses'), ([float('nan')] * 60, 'not fall')],
 )
-def test_other_losses_fail(benchmark, tmp_path, losses, message):
+def test_other_losses_fail(import_benchmark, tmp_path, losses, message):
     write_losses(tmp_path, losses)
     with pytest.raises(SystemExit, match=message):
-        benchmark('gpu_report').check_losses(tmp_path)
+        import_benchmark('gpu_report').check_losses(tmp_path)
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda'])
-def test_parts_name_files_that_are_there(benchmark, tmp_path, device):
+def test_parts_name_files_that_are_there(import_benchmark, tmp_path, device):
     found = [
         word
-        for part in benchmark('gpu_report').parts(device, tmp_path)
+        for part in import_benchmark('gpu_report').parts(device, tmp_path)
         for command in part.commands
         for word in command
         if word.startswith(('tools/', 'tests/', 'configs/'))
@@ -61,8 +61,8 @@ def test_parts_name_files_that_are_there(benchmark, tmp_path, device):
     assert [word for word in found if not (ROOT / word).is_file()] == []
 
 
-def test_a_part_that_fails_or_hangs_leaves_the_others(benchmark):
-    report = benchmark('gpu_report')
+def test_a_part_that_fails_or_hangs_leaves_the_others(import_benchmark):
+    report = import_benchmark('gpu_report')
 
     def run(*code, limit=30.0):
         commands = [['-c', line] for line in code]
@@ -78,8 +78,8 @@ def test_a_part_that_fails_or_hangs_leaves_the_others(benchmark):
 
 
 @torch.no_grad()
-def test_loops_over_pairs_give_the_same(benchmark):
-    association = benchmark('association')
+def test_loops_over_pairs_give_the_same(import_benchmark):
+    association = import_benchmark('association')
     for name, work in association.WORK.items():
         plain, ours = work(14)
         assert plain() == ours(), name
@@ -89,8 +89,8 @@ def test_loops_over_pairs_give_the_same(benchmark):
         assert 0 < len(work(40)[0]()) < 40
 
 
-def test_forms_of_attention(benchmark):
-    attention = benchmark('attention')
+def test_forms_of_attention(import_benchmark):
+    attention = import_benchmark('attention')
     modules = attention.make_modules(32, 3)
     inputs = attention.make_inputs((32, 48), 3, 32, 1, 5, 'cpu')
     for run in (attention.forward, attention.forward_backward):
@@ -100,8 +100,8 @@ def test_forms_of_attention(benchmark):
         assert all(0 < float(differs) < 1e-5 for differs in line[5:])
 
 
-def test_frames_a_second(benchmark, monkeypatch, capsys):
-    throughput = benchmark('throughput')
+def test_frames_a_second(import_benchmark, monkeypatch, capsys):
+    throughput = import_benchmark('throughput')
     command = 'throughput.py small --size 64 96 --frames 3 --repeat 1 --batches 1 2 --kept 5'
     monkeypatch.setattr(sys, 'argv', command.split())
     monkeypatch.setattr('logging.disable', lambda level: None)  # for other tests it would last
@@ -126,10 +126,10 @@ def test_frames_a_second(benchmark, monkeypatch, capsys):
         ('attention.py --repeat 0', 'error: --repeat'),
     ],
 )
-def test_bad_numbers_are_one_clear_line(benchmark, monkeypatch, capsys, command, message):
+def test_bad_numbers_are_one_clear_line(import_benchmark, monkeypatch, capsys, command, message):
     monkeypatch.setattr(sys, 'argv', command.split())
     with pytest.raises(SystemExit) as caught:
-        benchmark(command.split('.')[0]).main()
+        import_benchmark(command.split('.')[0]).main()
     assert caught.value.code == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert errors[-1].startswith(message)

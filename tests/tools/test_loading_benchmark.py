@@ -14,7 +14,7 @@ CONFIGS = ROOT / 'configs' / 'vis_cl'
 
 
 @pytest.fixture(scope='module')
-def benchmark():
+def loading():
     patch = pytest.MonkeyPatch()
     patch.syspath_prepend(str(ROOT / 'tools' / 'benchmarks'))
     yield importlib.import_module('loading')
@@ -27,8 +27,8 @@ def _logging():
     logging.disable(logging.NOTSET)
 
 
-def test_made_videos_are_whole(benchmark, tmp_path):
-    path = benchmark.make_videos(tmp_path, ['cat', 'dog'], 2, 3, (80, 120), 2)
+def test_made_videos_are_whole(loading, tmp_path):
+    path = loading.make_videos(tmp_path, ['cat', 'dog'], 2, 3, (80, 120), 2)
     content = json.loads(path.read_text())
     assert [video['length'] for video in content['videos']] == [3, 3]
     files = sorted(str(p.relative_to(tmp_path / 'JPEGImages')) for p in tmp_path.rglob('*.jpg'))
@@ -38,22 +38,22 @@ def test_made_videos_are_whole(benchmark, tmp_path):
         assert all(mask_utils.area(rle) > 0 for rle in track['segmentations'])
 
 
-def test_stopwatch_counts_inner_calls_once(benchmark):
+def test_stopwatch_counts_inner_calls_once(loading):
     def spin(seconds):
         end = time.process_time() + seconds
         while time.process_time() < end:
             pass
 
-    watch = benchmark.Stopwatch()
+    watch = loading.Stopwatch()
     inner = watch.timed('inner', lambda: spin(0.05))
     watch.timed('outer', lambda: (spin(0.02), inner(), inner()))()
     assert watch.seconds['inner'] == pytest.approx(0.1, abs=0.02)
     assert watch.seconds['outer'] == pytest.approx(0.02, abs=0.01)
 
 
-def test_steps_add_up(benchmark, capsys):
+def test_steps_add_up(loading, capsys):
     arguments = ['--samples', '4', '--videos', '2', '--length', '3', '--size', '80', '120']
-    benchmark.main([str(CONFIGS / 'r50_ytvis21.py'), *arguments])
+    loading.main([str(CONFIGS / 'r50_ytvis21.py'), *arguments])
     out = capsys.readouterr().out
     rows = [line.strip('|').split('|') for line in out.splitlines() if line.startswith('|')]
     cpu_rate, wall_rate = map(float, rows[2][1:])
@@ -65,13 +65,13 @@ def test_steps_add_up(benchmark, capsys):
     assert cpu_rate > 0 and wall_rate > 0
 
 
-def test_bad_input_is_one_clear_line(benchmark, capsys):
+def test_bad_input_is_one_clear_line(loading, capsys):
     for arguments, message in (
         ([str(CONFIGS / 'r50_coco.py')], 'VISDataset'),
         ([str(CONFIGS / 'r50_ytvis21.py'), '--ann-file', 'x.json'], '--ann-file and --images'),
     ):
         with pytest.raises(SystemExit) as caught:
-            benchmark.main(arguments)
+            loading.main(arguments)
         assert caught.value.code == 2
         error = capsys.readouterr().err
         assert error.startswith('error: ') and message in error and error.count('\n') == 1
