@@ -125,7 +125,7 @@ assert 'torch' not in sys.modules
 from mmvis_cl import compat
 compat.set_up_if_put_off()
 assert 'torch' in sys.modules and not compat.is_put_off()
-from mmvis_cl.apis.config_names import find_config
+from mmvis_cl.config_names import find_config
 print(find_config('r50_ytvis21'))
 """
     done = python(code, site, tmp_path)

@@ -1,8 +1,8 @@
 """What programs use: a video in, tracked frames out."""
 
+from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 
-from .config_names import find_config
 from .inferencer import TrackingSession, VISInferencer
 
 __all__ = [

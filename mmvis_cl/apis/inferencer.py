@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.class_lists import class_list
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
@@ -29,8 +30,6 @@ from mmvis_cl.models.release_checkpoint import (
 )
 from mmvis_cl.registry import DATASETS, MODELS, TRANSFORMS
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
-
-from .config_names import find_config
 
 Source = str | os.PathLike | int | Iterable[np.ndarray] | VideoSource
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmvis_cl.apis.config_names import find_config
+from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.own_videos import BOXES, Annotations, write_data_set
 from mmvis_cl.errors import InputError, cannot_write
 

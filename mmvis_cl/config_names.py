@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmvis_cl.errors import InputError
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent
 
 
 def config_folder() -> Path:

@@ -1,7 +1,7 @@
 import pytest
 
-from mmvis_cl.apis import config_names
-from mmvis_cl.apis.config_names import find_config
+from mmvis_cl import config_names
+from mmvis_cl.config_names import find_config
 from mmvis_cl.errors import InputError
 
 
