@@ -2,13 +2,14 @@
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
-from mmvis_cl.errors import cannot_write
+from mmvis_cl.errors import InputError, cannot_write
 
 _numbers = count()
 
@@ -93,3 +94,87 @@ def whole_file(
         if part is not None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def check_new_file(path: str | os.PathLike, suffix: str) -> None:
+    """Make sure that a file can be written, before the work that it is the end of.
+
+    Args:
+        path: Of the file; the folder that it is in is made.
+        suffix: That its name must end in, as ``'.mp4'``; upper case will do.
+
+    Raises:
+        InputError: The suffix is another, a folder has this name, the name is too long, or its
+            folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise InputError(f'{path}: the name of this output must end in {suffix}')
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if is_folder:
+        raise InputError(f'{path}: is a folder; give the name of a file')
+    check_folder(path.parent)
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Make a folder if need be, and try whether files can be written to it.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        InputError: It cannot be made or written to.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def check_empty_folder(folder: str | os.PathLike) -> None:
+    """Make a folder if need be, and make sure that it is empty and can be written to.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        InputError: It has something in it, is a file, or cannot be made or written to.
+    """
+    try:
+        if os.path.lexists(folder) and not stat.S_ISDIR(os.stat(folder).st_mode):
+            raise InputError(f'{folder}: is a file; the masks need a folder')
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    check_folder(folder)
+    if os.listdir(folder):
+        raise InputError(f'{folder}: is not empty; empty it or name another folder')
+
+
+def fitting_name(stem: str, ending: str, folder: str | os.PathLike = '.') -> str:
+    """``stem + ending``, of which the stem is cut where the file system wants it shorter.
+
+    Args:
+        stem: Any text without a slash.
+        ending: What the name ends in, as ``'_tracked.mp4'``.
+        folder: Where the file will be; it need not be there yet.
+
+    Returns:
+        The name.
+    """
+    while not os.path.isdir(folder) and os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    try:
+        longest = os.pathconf(folder or '.', 'PC_NAME_MAX')
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        longest = 255
+    room = longest - len(os.fsencode(ending))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem + ending

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.files import whole_file
+from mmvis_cl.files import fitting_name, whole_file
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
@@ -37,7 +37,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file(tmp_path):
     path = tmp_path / 'results.json'
     path.write_text('old')
     program = (
-        'import os, signal, sys; from mmvis_cl.files import whole_file\n'
+        'import os, signal, sys; from mmvis_cl.files import fitting_name, whole_file\n'
         'with whole_file(sys.argv[1]) as file:\n'
         '    file.write("half"); file.flush(); os.kill(os.getpid(), signal.SIGKILL)'
     )
@@ -83,3 +83,12 @@ def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / 'a').write_text('')
     with pytest.raises(InputError, match='cannot be written'), whole_file(tmp_path / 'a' / 'b'):
         pass
+
+
+def test_a_stem_is_cut_to_fit_at_whole_letters(tmp_path):
+    assert fitting_name('walk', '_tracked.mp4', tmp_path) == 'walk_tracked.mp4'
+    for letter in ('x', 'é', '漢'):
+        name = fitting_name(letter * 300, '_tracked.mp4', tmp_path / 'not' / 'there')
+        assert 253 <= len(os.fsencode(name)) <= 255
+        assert name.endswith(f'{letter}_tracked.mp4')
+        (tmp_path / name).touch()

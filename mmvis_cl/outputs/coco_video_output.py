@@ -7,9 +7,10 @@ from contextlib import suppress
 
 from pycocotools import mask as mask_util
 
+from mmvis_cl.files import finish, unfinished_name
 from mmvis_cl.structures.frame_result import FrameResult
 
-from .output import Output, unfinished_name
+from .output import Output
 
 
 class COCOVideoOutput(Output):
@@ -51,7 +52,7 @@ class COCOVideoOutput(Output):
         self._images = []
         self._annotations = 0
         self._part = unfinished_name(self.path)
-        self._file = self._part.open('w')
+        self._file = self._part.open('w', encoding='utf-8')
         self._file.write('{"annotations": [')
 
     def _write(self, frame: FrameResult) -> None:
@@ -113,7 +114,7 @@ class COCOVideoOutput(Output):
         self._file.write(f',\n"videos": {json.dumps([video])}')
         self._file.write(f',\n"categories": {json.dumps(categories)}}}\n')
         self._file.close()
-        os.replace(self._part, self.path)
+        finish(self._part, self.path)
 
     def _clean_up(self) -> None:
         with suppress(OSError):  # a full disk; the file is removed anyway

@@ -1,12 +1,12 @@
 """What all outputs of a tracked video have in common."""
 
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.files import check_new_file
 from mmvis_cl.structures.frame_result import FrameResult
 
 
@@ -45,15 +45,9 @@ class Output(ABC):
             path: Of the output; the folder that it is in is made.
 
         Raises:
-            InputError: The suffix is wrong, a folder has this name, or its folder cannot be made or
-                written to.
+            InputError: See :func:`mmvis_cl.files.check_new_file`.
         """
-        path = Path(path)
-        if path.suffix.lower() != cls.suffix:
-            raise InputError(f'{path}: the name of this output must end in {cls.suffix}')
-        if path.is_dir():
-            raise InputError(f'{path}: is a folder; give the name of a file')
-        check_folder(path.parent)
+        check_new_file(path, cls.suffix)
 
     def __enter__(self) -> 'Output':
         return self
@@ -154,29 +148,3 @@ class Outputs:
         """Discard each."""
         for output in self.outputs:
             output.discard()
-
-
-def check_folder(folder: Path) -> None:
-    """Make a folder if need be, and try whether files can be written to it.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        InputError: It cannot be made or written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-
-
-def unfinished_name(path: Path) -> Path:
-    """The name that a file has until it is whole.
-
-    It is in the same folder, so that the rename cannot cross file systems; the process id keeps two
-    runs apart.
-    """
-    return path.with_name(f'.{path.stem}.{os.getpid()}.part{path.suffix}')

@@ -2,15 +2,15 @@
 
 import logging
 import os
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.files import check_empty_folder, whole_file
 from mmvis_cl.structures.frame_result import FrameResult
 
-from .output import Output, check_folder, unfinished_name
+from .output import Output
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +48,11 @@ class PalettePNGOutput(Output):
         self._palette = davis_palette().tobytes()
         self._value_of: dict[int, int] = {}
         self._said = False
-        self._part = None
 
     @classmethod
     def check_path(cls, path: str | os.PathLike) -> None:
         """See :meth:`Output.check_path`; the folder is made."""
-        path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise InputError(f'{path}: is a file; the masks need a folder')
-        check_folder(path)
-        if any(path.iterdir()):
-            raise InputError(f'{path}: is not empty; empty it or name another folder')
+        check_empty_folder(path)
 
     def _write(self, frame: FrameResult) -> None:
         values = [
@@ -81,14 +75,11 @@ class PalettePNGOutput(Output):
         image = Image.fromarray(canvas)
         if most <= 255:
             image.putpalette(self._palette)
-        path = self.path / f'{frame.index:05d}.png'
-        self._part = unfinished_name(path)
-        image.save(self._part)
-        os.replace(self._part, path)
+        with whole_file(self.path / f'{frame.index:05d}.png', 'wb') as file:
+            image.save(file, 'PNG')
 
     def _finish(self) -> None:
         pass  # each frame was finished when it was written
 
     def _clean_up(self) -> None:
-        if self._part is not None:
-            self._part.unlink(missing_ok=True)
+        pass

@@ -4,10 +4,11 @@ import json
 import os
 from collections.abc import Callable, Sequence
 
+from mmvis_cl.files import whole_file
 from mmvis_cl.structures import VideoResult
 from mmvis_cl.structures.frame_result import FrameResult
 
-from .output import Output, unfinished_name
+from .output import Output
 
 
 class YouTubeVISOutput(Output):
@@ -42,13 +43,12 @@ class YouTubeVISOutput(Output):
         self.video_result = video_result
         self.video_id = video_id
         self.category_ids = category_ids
-        self._part = unfinished_name(self.path)
 
     def _write(self, frame: FrameResult) -> None:
         pass  # the result has it
 
     def _finish(self) -> None:
-        with self._part.open('w') as file:
+        with whole_file(self.path) as file:
             file.write('[')
             separator = ''
             for track in self.video_result().tracks:
@@ -67,10 +67,9 @@ class YouTubeVISOutput(Output):
                 file.write(separator + json.dumps(entry))
                 separator = ',\n'
             file.write(']\n')
-        os.replace(self._part, self.path)
 
     def _category_id(self, label: int) -> int:
         return label + 1 if self.category_ids is None else self.category_ids[label]
 
     def _clean_up(self) -> None:
-        self._part.unlink(missing_ok=True)
+        pass  # the file is made in one go

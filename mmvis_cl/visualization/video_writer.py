@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.files import finish, unfinished_name
 
 
 class VideoWriter:
@@ -41,9 +42,7 @@ class VideoWriter:
             raise InputError(f'{self.path}: fps must be above 0, got {fps}')
         self.fps = Fraction(fps).limit_denominator(1001)
         self.crf = crf
-        # In the same folder, so that the rename cannot cross file systems; the process id keeps two
-        # writers apart.
-        self._temp = self.path.with_name(f'.{self.path.stem}.{os.getpid()}.part.mp4')
+        self._temp = unfinished_name(self.path)
         self._container = None
         self._stream = None
         self._shape = None
@@ -71,7 +70,11 @@ class VideoWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
-                str(self._temp), 'w', format='mp4', options={'movflags': '+faststart'}
+                # FFmpeg would take a colon in a relative path for the end of a protocol's name
+                os.path.abspath(self._temp),
+                'w',
+                format='mp4',
+                options={'movflags': '+faststart'},
             )
         except OSError as error:
             raise cannot_write(self.path, error) from error
@@ -147,7 +150,7 @@ class VideoWriter:
                 raise InputError(f'{self.path}: no frame was written, so there is no video')
             self._container.mux(self._stream.encode())
             self._container.close()
-            os.replace(self._temp, self.path)
+            finish(self._temp, self.path)
         except OSError as error:
             raise cannot_write(self.path, error) from error
         finally:

@@ -1,6 +1,5 @@
 """The writers by themselves; tests/cli/test_track.py has them after a network."""
 
-import errno
 import json
 import os
 import resource
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import InputError
 from mmvis_cl.outputs import (
     COCOVideoOutput,
     Outputs,
@@ -129,25 +128,23 @@ def test_coco_of_a_video_in_which_nothing_was_found(tmp_path):
     assert content['categories'] == [dict(id=1, name='cat')]
 
 
-def each_output(folder):
-    return [
-        VideoOutput(folder / 'a.mp4', 10),
-        COCOVideoOutput(folder / 'coco.json', ['cat'], 'v', 10.0),
-        YouTubeVISOutput(folder / 'a.json', lambda: video_result(40)),
-    ]
+EACH_OUTPUT = (
+    lambda folder: VideoOutput(folder / 'a.mp4', 10),
+    lambda folder: COCOVideoOutput(folder / 'a.json', ['cat'], 'v', 10.0),
+    lambda folder: YouTubeVISOutput(folder / 'a.json', lambda: video_result(40)),
+)
 
 
-def test_ctrl_c_in_a_with_block_finishes_and_other_errors_discard(tmp_path):
+@pytest.mark.parametrize('make', EACH_OUTPUT)
+def test_ctrl_c_in_a_with_block_finishes_and_other_errors_discard(tmp_path, make):
     for error, left in ((KeyboardInterrupt, True), (KeyError, False)):
-        for i, name in enumerate(('a.mp4', 'coco.json', 'a.json')):
-            output = each_output(tmp_path)[i]
-            with pytest.raises(error), output:
-                output.write(frame_result(0, [4], [square(0)]))
-                raise error
-            assert output.finished == (tmp_path / name).exists() == left
-            for path in tmp_path.iterdir():
-                if not path.name.startswith('.') or path.name.startswith(f'.{output.path.stem}.'):
-                    path.unlink()
+        output = make(tmp_path)
+        with pytest.raises(error), output:
+            output.write(frame_result(0, [4], [square(0)]))
+            raise error
+        assert output.finished == left
+        assert os.listdir(tmp_path) == ([output.path.name] if left else [])
+        output.path.unlink(missing_ok=True)
     with pytest.raises(ValueError, match='after close'):
         output.write(frame_result(0, [4], [square(0)]))
 
@@ -163,13 +160,10 @@ def largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize('kind', [0, 1, 2])
-def test_what_cannot_be_written_to_its_end_leaves_nothing_and_the_rest_is_finished(tmp_path, kind):
+@pytest.mark.parametrize('make', EACH_OUTPUT)
+def test_what_cannot_be_written_to_its_end_leaves_nothing_and_the_rest_is_finished(tmp_path, make):
     rng = np.random.default_rng(0)
-    output = each_output(tmp_path)[kind]
-    for name in os.listdir(tmp_path):  # of the two others
-        if not name.startswith(f'.{output.path.stem}.'):
-            (tmp_path / name).unlink()
+    output = make(tmp_path)
     masks = PalettePNGOutput(tmp_path / 'masks')
     both = Outputs([output, masks])
     with largest_file(3000), pytest.raises(InputError, match='cannot be written') as caught:
@@ -181,16 +175,7 @@ def test_what_cannot_be_written_to_its_end_leaves_nothing_and_the_rest_is_finish
     assert str(caught.value).startswith(f'{output.path}: ')
     both.close()
     assert (output.finished, masks.finished) == (False, True)
-    left = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
-    assert [name for name in left if output.path.stem in name.split('.')] == []
-
-
-def test_a_full_disk_has_a_line_of_its_own():
-    for number in (errno.ENOSPC, errno.EDQUOT):
-        error = cannot_write('a.mp4', OSError(number, 'no matter'))
-        assert str(error) == 'a.mp4: the disk is full; free some space or write elsewhere'
-    denied = cannot_write('a.mp4', PermissionError(errno.EACCES, 'Permission denied'))
-    assert str(denied) == 'a.mp4: cannot be written (Permission denied)'
+    assert os.listdir(tmp_path) == ['masks']
 
 
 def test_check_path_makes_the_folder_and_nothing_else(tmp_path):
@@ -199,3 +184,38 @@ def test_check_path_makes_the_folder_and_nothing_else(tmp_path):
     (tmp_path / 'a.json').mkdir()
     with pytest.raises(InputError, match='is a folder'):
         COCOVideoOutput.check_path(tmp_path / 'a.json')
+
+
+LONGEST = 255  # bytes of a name on most file systems
+
+
+@pytest.mark.parametrize('make', [VideoOutput.check_path, COCOVideoOutput.check_path])
+def test_a_name_that_is_too_long_is_said_in_one_line(tmp_path, make):
+    suffix = '.mp4' if make == VideoOutput.check_path else '.json'
+    with pytest.raises(InputError, match='the name of the file is too long'):
+        make(tmp_path / ('n' * (LONGEST + 1 - len(suffix)) + suffix))
+    with pytest.raises(InputError, match='the name of the file is too long'):
+        PalettePNGOutput.check_path(tmp_path / ('n' * (LONGEST + 1)))
+
+
+@pytest.mark.parametrize('kind', [0, 1, 2])
+def test_the_longest_names_of_the_file_system_can_be_written(tmp_path, kind):
+    long = 'ü' * 120  # two bytes each
+    path = tmp_path / (long.ljust(LONGEST - 125, 'n') + ('.mp4', '.json', '.json')[kind])
+    output = (
+        lambda: VideoOutput(path, 10),
+        lambda: COCOVideoOutput(path, ['cat'], 'v', 10.0),
+        lambda: YouTubeVISOutput(path, lambda: video_result(1)),
+    )[kind]()
+    with output:
+        output.write(frame_result(0, [4], [square(0)]))
+    assert os.listdir(tmp_path) == [path.name]
+    assert LONGEST - 1 <= len(os.fsencode(path.name)) <= LONGEST
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ('tcp:80.mp4', 'cam:1/a.mp4', 'http://x/a.mp4'):
+        with VideoOutput(name, fps=10) as output:
+            output.write(frame_result(0, [1], [square(0)]))
+        assert os.path.getsize(name) > 500

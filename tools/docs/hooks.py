@@ -29,12 +29,15 @@ import mmvis_cl_command
 
 # Page: title and the packages on it.
 API_PAGES = {
-    'apis': ('Inference', ['apis', 'cli']),
+    'apis': ('Inference', ['apis', 'config_names', 'cli']),
     'models': ('Models', ['models']),
     'datasets': ('Data', ['datasets']),
     'structures': ('Structures', ['structures']),
     'evaluation': ('Evaluation', ['evaluation']),
-    'engine': ('Engine', ['engine', 'registry', 'compat', 'errors', '__main__', 'version']),
+    'engine': (
+        'Engine',
+        ['engine', 'registry', 'compat', 'errors', 'files', '__main__', 'version'],
+    ),
     'outputs': ('Outputs and drawing', ['outputs', 'visualization']),
 }
 
