@@ -128,9 +128,22 @@ Frames = ImageFrames | VideoFrames
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order (frame2 before frame10)."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    """The images of a folder in natural order (frame2 before frame10).
+
+    Hidden files are left out, as those that macOS writes (``._00000.jpg``), and what is no file.
+    """
+    files = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != '.' and path.is_file()
+    ]
     return sorted(files, key=natural_order)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders of a folder in natural order; hidden ones, as ``.ipynb_checkpoints``, are not."""
+    found = [path for path in folder.iterdir() if path.name[0] != '.' and path.is_dir()]
+    return sorted(found, key=natural_order)
 
 
 def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:

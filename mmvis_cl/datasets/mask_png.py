@@ -1,10 +1,9 @@
-"""Annotations as indexed PNGs, one a frame: those of DAVIS and YouTube-VOS."""
+"""Annotations as PNGs: of DAVIS and YouTube-VOS, of SAM 2, and of MOTS."""
 
-import csv
-import json
+import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,82 +12,30 @@ from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError
 
-from .frame_files import ImageFrames, images_in
+from .frame_files import ImageFrames, folders_in, images_in
+from .object_classes import MOTS_FACTOR, MOTSClasses, ObjectClasses
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations, Progress, no_progress
-from .video_source import natural_order
 
 VOID = 255
 
 
 @dataclass
-class ObjectClasses:
-    """Which object is of which class.
+class _Frame:
+    """An image with its masks.
 
     Attributes:
-        by_object: The class of (video, object); video is None where it holds for all videos.
-        default: The class of all others; None if there must be none.
+        image: Of the frame.
+        pngs: The PNG of each object; that of all objects at None.
     """
 
-    by_object: dict[tuple[str | None, int], str] = field(default_factory=dict)
-    default: str | None = 'object'
-
-    @property
-    def names(self) -> list[str]:
-        """All classes, in the order in which they are given."""
-        given = [*self.by_object.values(), *([self.default] if self.default else [])]
-        return list(dict.fromkeys(given))
-
-    def of(self, video: str, number: int) -> str | None:
-        """The class of an object, None if it is not given."""
-        everywhere = self.by_object.get((None, number), self.default)
-        return self.by_object.get((video, number), everywhere)
-
-
-def read_object_classes(path: Path) -> ObjectClasses:
-    """Read which object is of which class.
-
-    Args:
-        path: A ``.csv`` with the columns ``object``, ``class`` and, unless it holds for all videos,
-            ``video``; or a ``.json``: ``{video: {object: class}}``, ``{object: class}`` for all
-            videos, or the ``meta.json`` of YouTube-VOS.
-
-    Raises:
-        InputError: It is missing or of another form.
-    """
-    try:
-        if path.suffix.lower() == '.csv':
-            with path.open(newline='', encoding='utf-8-sig') as file:
-                rows = csv.DictReader(file, skipinitialspace=True)
-                pairs = [((row.get('video'), row['object']), row['class']) for row in rows]
-        else:
-            content = json.loads(path.read_bytes())
-            content = content.get('videos', content)
-            pairs = []
-            for key, value in content.items():
-                if isinstance(value, str):
-                    pairs.append(((None, key), value))
-                    continue
-                for number, entry in value.get('objects', value).items():
-                    name = entry['category'] if isinstance(entry, dict) else entry
-                    pairs.append(((key, number), name))
-        classes = {(video or None, int(number)): name for (video, number), name in pairs}
-        if not classes or not all(name and isinstance(name, str) for name in classes.values()):
-            raise ValueError('a class is empty or there is none')
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror}); correct the path') from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'{path}: does not say which object is of which class ({type(error).__name__}: '
-            f'{error}); give a .csv with the columns video, object and class, or a .json as '
-            '{"video": {"1": "class"}}'
-        ) from error
-    return ObjectClasses(classes, default=None)
+    image: Path
+    pngs: dict[int | None, Path]
 
 
 def read_mask_pngs(
     images: Path,
     masks: Path,
-    classes: ObjectClasses | None = None,
+    classes: ObjectClasses | MOTSClasses | None = None,
     videos: Sequence[str] | None = None,
     binary: bool = False,
     void: int | None = VOID,
@@ -97,9 +44,14 @@ def read_mask_pngs(
 ) -> Annotations:
     """Read masks in which the value of a pixel is the number of its object, 0 for background.
 
+    Or, where a video has a folder for each object: masks in which every value but 0 is the object,
+    whose number is the name of the folder (if a name is no number: 1 for the first, and so on). An
+    object that has no PNG for a frame is not seen in it if another object has one.
+
     Args:
-        images: Holds a folder of images for each video.
-        masks: Holds a folder of PNGs for each video, with the names of the images.
+        images: Holds a folder of images for each video; or the images of one video.
+        masks: Holds a folder of PNGs, or of such folders, for each video, with the names of the
+            images; or the PNGs of one video.
         classes: Of the objects; all are of the class 'object' if None.
         videos: Names of the videos to take; all of ``masks`` if None.
         binary: Every value but 0 is the one object of the video.
@@ -109,77 +61,162 @@ def read_mask_pngs(
         progress: Shows how far it is.
 
     Raises:
-        InputError: A folder, image, PNG or class is missing or broken, or does not fit.
+        InputError: A folder, image, PNG or class is missing or broken, or does not fit; or all
+            values are as in MOTS and ``classes`` does not say what they mean.
     """
     classes = classes or ObjectClasses()
     for folder in (images, masks):
         if not folder.is_dir():
             raise InputError(f'{folder}: there is no such folder; correct --images or --masks')
+    places = {name: name for name in videos or ()}
     if videos is None:
-        videos = [path.name for path in sorted(masks.iterdir(), key=natural_order) if path.is_dir()]
-    if not videos:
+        places = {folder.name: folder.name for folder in folders_in(masks)}
+        if not places and _pngs_in(masks):
+            places = {masks.resolve().parent.name: '.'}
+    if not places:
         raise InputError(f'{masks}: has no folder of PNGs for a video; correct --masks')
+    for name in places:
+        if Path(name).is_absolute() or '..' in Path(name).parts:
+            raise InputError(
+                f'{name}: is no name of a folder in {masks}; give names as they are in it'
+            )
+    frames, dropped = {}, 0
+    for name, place in places.items():
+        frames[name], without = _frames(images / place, masks / place, drop_unlabelled)
+        dropped += without
     category_ids = {name: i for i, name in enumerate(classes.names, 1)}
     annotations = Annotations([], [dict(id=i, name=name) for name, i in category_ids.items()])
-    dropped = 0
-    pairs = {name: _pair(images / name, masks / name, drop_unlabelled) for name in videos}
-    total = sum(len(frames) for frames, _ in pairs.values())
+    reader = _MaskReader(masks, classes, category_ids, binary, void)
 
-    def labelled():
-        for name, (frames, _) in pairs.items():
-            for number, (image, png) in enumerate(frames):
-                yield name, number, image, png
-
-    tracks = {name: {} for name in videos}
-    sizes, grey = {}, {name: Counter() for name in videos}
-    for name, number, _, png in progress(labelled(), 'masks', total):
-        values, is_grey = _read_png(png)
-        size = sizes.setdefault(name, values.shape)
-        if values.shape != size:
-            raise InputError(
-                f'{png}: is {values.shape[1]}x{values.shape[0]} (width x height), the PNGs before '
-                f'are {size[1]}x{size[0]}; all frames of a video must be of one size'
-            )
-        found = np.unique(values)
-        if is_grey and not binary:
-            grey[name].update(found.tolist())
-        if binary:
-            values, found = (values != 0).astype(np.uint8), np.unique(values != 0)
-        for value in found.tolist():
-            if value == 0 or (value == void and values.dtype == np.uint8 and not binary):
-                continue
-            label = classes.of(name, int(value))
-            if label is None:
-                raise InputError(
-                    f'{png}: object {value} of video {name!r} has no class; add it to --classes'
-                )
-            track = tracks[name].setdefault(value, AnnotatedTrack(category_ids[label]))
-            track.masks[number] = mask_utils.encode(np.asfortranarray(values == value, np.uint8))
-    for name, (frames, without) in pairs.items():
-        if VOID in grey[name] and set(grey[name]) <= {0, VOID} and void == VOID:
-            raise InputError(
-                f'{masks / name}: its PNGs are grey with the values 0 and 255 only, and 255 is '
-                'void in DAVIS; if it is one object give --binary'
-            )
-        dropped += without
+    numbered = ((name, n, frame) for name in frames for n, frame in enumerate(frames[name]))
+    for name, number, frame in progress(numbered, 'masks', sum(map(len, frames.values()))):
+        reader.add(name, number, frame)
+    for name in frames:
         annotations.videos.append(
             AnnotatedVideo(
                 name,
-                sizes[name],
-                ImageFrames([image for image, _ in frames]),
-                [track for _, track in sorted(tracks[name].items())],
+                reader.sizes[name],
+                ImageFrames([frame.image for frame in frames[name]]),
+                reader.tracks(name),
             )
         )
+    reader.check_values()
     if dropped:
         annotations.notes.append(f'{dropped} images without a PNG were left out')
+    annotations.notes += reader.notes()
     return annotations
 
 
-def folder_of_videos(folder: Path) -> Path:
+class _MaskReader:
+    """Collects the masks of each video by object."""
+
+    def __init__(
+        self,
+        folder: Path,
+        classes: ObjectClasses | MOTSClasses,
+        category_ids: dict[str, int],
+        binary: bool,
+        void: int | None,
+    ) -> None:
+        self.folder = folder
+        self.classes = classes
+        self.category_ids = category_ids
+        self.binary = binary
+        self.void = void
+        self.sizes = {}  # height, width of each video
+        self.masks = {}  # {video: {object: {frame: RLE}}}
+        self.grey = {}  # {video: values of its grey PNGs}
+        self.values = set()  # all but 0, of PNGs in which they are numbers of objects
+        self.ignored_frames = 0
+
+    def add(self, video: str, number: int, frame: _Frame) -> None:
+        """Reads the PNGs of a frame."""
+        of_video = self.masks.setdefault(video, {})
+        for folder_object, png in frame.pngs.items():
+            values, is_grey = _read_png(png)
+            size = self.sizes.setdefault(video, values.shape)
+            if values.shape != size:
+                raise InputError(
+                    f'{png}: is {values.shape[1]}x{values.shape[0]} (width x height), the PNGs '
+                    f'before are {size[1]}x{size[0]}; all frames of a video must be of one size'
+                )
+            found = [value for value in np.unique(values).tolist() if value]
+            if folder_object is not None or self.binary:
+                if len(found) > 1 and not self.binary:
+                    raise InputError(
+                        f'{png}: is in the folder of one object and has the values '
+                        f'{", ".join(map(str, found[:5]))}; each PNG there must have one besides '
+                        '0, or give --binary if every value is the object'
+                    )
+                if found:
+                    key = 1 if folder_object is None else folder_object
+                    self._check_class(video, key, png)
+                    of_video.setdefault(key, {})[number] = _encode(values != 0)
+                continue
+            if is_grey:
+                self.grey.setdefault(video, Counter()).update(found)
+            for value in found:
+                if value == self.void and values.dtype == np.uint8:
+                    continue
+                self.values.add(value)
+                if value == self.classes.ignored:
+                    self.ignored_frames += 1
+                else:
+                    self._check_class(video, value, png)
+                of_video.setdefault(value, {})[number] = _encode(values == value)
+
+    def tracks(self, video: str) -> list[AnnotatedTrack]:
+        """The objects of a video, by their numbers."""
+        if self.void == VOID and set(self.grey.get(video, ())) == {VOID}:
+            raise InputError(
+                f'{self.folder / video}: its PNGs are grey with the values 0 and 255 only, and 255 '
+                'is void in DAVIS; if it is one object give --binary'
+            )
+        tracks = []
+        for value, masks in sorted(self.masks[video].items()):
+            if value != self.classes.ignored:
+                label = self.classes.of(video, value)
+                tracks.append(AnnotatedTrack(self.category_ids[label], masks))
+            elif self.classes.ignored_as_crowd:  # of every class, as scores are taken by class
+                tracks += [AnnotatedTrack(i, masks, crowd=True) for i in self.category_ids.values()]
+        return tracks
+
+    def check_values(self) -> None:
+        """That the values do not mean more than numbers of objects, where nothing says so."""
+        if not self.classes.plain and self.values and min(self.values) >= MOTS_FACTOR:
+            some = sorted(self.values)
+            shown = ', '.join(map(str, some[:3] + (['...'] if len(some) > 3 else [])))
+            raise InputError(
+                f'{self.folder}: all values of its PNGs are {MOTS_FACTOR} or more ({shown}), as in '
+                'MOTS, where a value is class * 1000 + object and 10000 is to be ignored; give '
+                '--mots, or --class-factor 0 if they are no more than numbers of objects'
+            )
+
+    def notes(self) -> list[str]:
+        """What the user should know of the ignored regions."""
+        if not self.ignored_frames:
+            return []
+        how = (
+            'are crowds of all classes, so that scores ignore what is found there'
+            if self.classes.ignored_as_crowd
+            else 'were left out; as crowds, which scores ignore: --ignore-regions crowd'
+        )
+        return [f'ignore regions ({self.classes.ignored}) in {self.ignored_frames} frames {how}']
+
+    def _check_class(self, video: str, number: int, png: Path) -> None:
+        if self.classes.of(video, number) is None:
+            raise InputError(
+                f'{png}: object {number} of video {video!r} has no class; {self.classes.cure}'
+            )
+
+
+def folder_of_videos(folder: Path, videos: Sequence[str] = ()) -> Path:
     """DAVIS has a folder for the resolution between: ``JPEGImages/480p/VIDEO``.
 
     Args:
         folder: ``JPEGImages`` or ``Annotations``.
+        videos: Names of videos, if they are known: a folder of such a name in ``folder`` is one,
+            even if it holds no images but a folder for each object.
 
     Returns:
         The folder that holds those of the videos: ``folder``, or the only one in it.
@@ -189,11 +226,9 @@ def folder_of_videos(folder: Path) -> Path:
     """
     if not folder.is_dir():
         return folder  # reported when it is read
-    below = [path for path in folder.iterdir() if path.is_dir()]
-    deeper = [
-        path for path in below if not images_in(path) and any(map(Path.is_dir, path.iterdir()))
-    ]
-    if not deeper or len(deeper) < len(below):
+    below = folders_in(folder)
+    deeper = [path for path in below if not images_in(path) and folders_in(path)]
+    if not deeper or len(deeper) < len(below) or {path.name for path in below} & set(videos):
         return folder
     if len(deeper) > 1:
         raise InputError(
@@ -203,28 +238,57 @@ def folder_of_videos(folder: Path) -> Path:
     return deeper[0]
 
 
-def _pair(
+def _frames(
     image_folder: Path, mask_folder: Path, drop_unlabelled: bool
-) -> tuple[list[tuple[Path, Path]], int]:
-    """Image and PNG of each frame of a video, and how many images have no PNG."""
+) -> tuple[list[_Frame], int]:
+    """Image and PNGs of each frame of a video, and how many images have no PNG."""
     for folder in (image_folder, mask_folder):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise InputError(f'{folder}: the folder of the video is missing; put it there')
     images = {path.stem: path for path in images_in(image_folder)}
-    pngs = {path.stem: path for path in images_in(mask_folder) if path.suffix.lower() == '.png'}
-    alone = [path for stem, path in pngs.items() if stem not in images]
+    folders = {None: mask_folder} if _pngs_in(mask_folder) else _object_folders(mask_folder)
+    pngs = {}
+    for number, folder in folders.items():
+        for path in _pngs_in(folder):
+            pngs.setdefault(path.stem, {})[number] = path
+    alone = [paths for stem, paths in pngs.items() if stem not in images]
     if alone:
-        raise InputError(f'{alone[0]}: there is no image of this name in {image_folder}; add it')
-    without = [path for stem, path in images.items() if stem not in pngs]
+        png = next(iter(alone[0].values()))
+        raise InputError(f'{png}: there is no image of this name in {image_folder}; add it')
     if not pngs:
         raise InputError(f'{mask_folder}: has no PNG; put the masks there, one a frame')
+    without = [path for stem, path in images.items() if stem not in pngs]
     if without and not drop_unlabelled:
         raise InputError(
             f'{without[0]}: has no mask {mask_folder / without[0].stem}.png ({len(without)} images '
             'have none); add it, an empty one if nothing is seen, or leave such images out with '
             '--drop-unlabelled'
         )
-    return [(images[stem], pngs[stem]) for stem in images if stem in pngs], len(without)
+    frames = [_Frame(images[stem], pngs[stem]) for stem in images if stem in pngs]
+    return frames, len(without)
+
+
+def _object_folders(folder: Path) -> dict[int, Path]:
+    """The folder of each object by its number."""
+    folders = folders_in(folder)
+    if not all(path.name.isdecimal() and len(path.name) < 10 for path in folders):
+        return dict(enumerate(folders, 1))
+    numbers = {}
+    for path in folders:
+        other = numbers.setdefault(int(path.name), path)
+        if other != path:
+            raise InputError(
+                f'{path}: has the same number as {other.name}; give each object another folder'
+            )
+    return numbers
+
+
+def _pngs_in(folder: Path) -> list[Path]:
+    return [path for path in images_in(folder) if path.suffix.lower() == '.png']
+
+
+def _encode(mask: np.ndarray) -> dict:
+    return mask_utils.encode(np.asfortranarray(mask, np.uint8))
 
 
 def _read_png(path: Path) -> tuple[np.ndarray, bool]:
@@ -238,7 +302,7 @@ def _read_png(path: Path) -> tuple[np.ndarray, bool]:
                 return np.asarray(image).astype(np.uint8), False
             if mode.startswith('I'):
                 return np.asarray(image).astype(np.int32), False
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # decoders raise anything for a broken file
         raise InputError(
             f'{path}: cannot be decoded ({" ".join(str(error).split())}); replace the file'
         ) from error

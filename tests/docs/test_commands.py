@@ -315,6 +315,16 @@ def make_own_videos(root: Path) -> None:
             folder.mkdir(parents=True)
             for t in range(2):
                 mask.save(folder / f'{t:05}.png')
+    mots = Image.fromarray(np.array(mask).astype(np.uint16) * 2001)
+    for name in ('0000', '0001'):
+        for kind, picture_or_mask, suffix in (
+            ('images', picture, 'jpg'),
+            ('instances', mots, 'png'),
+        ):
+            folder = root / 'KITTI_MOTS' / kind / name
+            folder.mkdir(parents=True)
+            for t in range(2):
+                picture_or_mask.save(folder / f'{t:06}.{suffix}')
     sets = root / 'DAVIS' / 'ImageSets' / '2017'
     sets.mkdir(parents=True)
     (sets / 'train.txt').write_text('first\n')

@@ -152,6 +152,44 @@ def test_one_line_and_no_traces(run, capsys, arguments, message):
     assert not Path('data').exists()
 
 
+def test_from_mots_pngs(run, capsys):
+    """As CVAT exports them: one video, with the names of its classes."""
+    for t in range(2):
+        values = np.zeros((20, 30), np.uint16)
+        values[2:6, 2:8], values[10, 10], values[19] = 2000, 1003, 10000
+        for kind, image in (('images', np.zeros((20, 30), np.uint8)), ('instances', values)):
+            Path('default', kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(f'default/{kind}/frame_{t:06d}.png')
+    Path('default/instances/labels.txt').write_text('cat\ndog\n')
+    assert run('mask_png', 'default', '--out', 'plain') == 2
+    assert 'give --mots' in capsys.readouterr().err and not Path('plain').exists()
+    assert run('mask_png', 'default', '--mots', '--out', 'data') == 0
+    printed = capsys.readouterr()
+    assert '2 classes: cat, dog' in printed.out and 'note: ignore regions' in printed.err
+    content = json.loads(Path('data/train.json').read_text())
+    assert content['videos'][0]['file_names'][0] == 'default/00000.jpg'
+    assert [(t['category_id'], t['areas']) for t in content['annotations']] == [
+        (1, [1, 1]),
+        (2, [24, 24]),
+    ]
+    options = ['--mots', '--ignore-regions', 'crowd', '--out', 'crowds']
+    assert run('mask_png', 'default', *options) == 0
+    tracks = json.loads(Path('crowds/train.json').read_text())['annotations']
+    assert [t['areas'][0] for t in tracks if t['iscrowd']] == [30, 30]
+    Path('one.txt').write_text('cat\n')
+    for more, message in (
+        (['--mots', 'one.txt'], 'object 2000 of video'),
+        (['--mots', '--binary'], '--binary: excludes'),
+        (['--class-factor', '1'], '--class-factor 1: must be'),
+        (['--class-factor', '0', '--mots'], '--class-factor 0 says'),
+    ):
+        assert run('mask_png', 'default', '--out', 'no', *more) == 2
+        assert message in capsys.readouterr().err
+    (Path('default/instances/labels.txt')).unlink()
+    assert run('mask_png', 'default', '--out', 'no', '--class-factor', '100') == 2
+    assert 'needs names' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
