@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mmvis_cl.errors import InputError
 
+from .drawn_shapes import fill_box
 from .frame_files import Frames, ImageFrames, VideoFrames, find_video, pick_images
-from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations, fill_box
+from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
 from .segmentations import to_rle
 
 
@@ -180,7 +181,7 @@ class _TrackReader:
             self.counts['skipped'] += 1
             return None
         self.counts['filled'] += 1
-        return fill_box(annotation['bbox'], size)
+        return fill_box(annotation['bbox'], size, where)
 
 
 def _load(path: Path) -> dict:

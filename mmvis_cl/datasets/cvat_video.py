@@ -1,5 +1,6 @@
 """Annotations made with CVAT: its format "CVAT for video 1.1"."""
 
+import bisect
 import math
 import re
 import xml.etree.ElementTree as ET
@@ -11,14 +12,18 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.errors import InputError
+from mmvis_cl import limits
+from mmvis_cl.errors import InputError, quoted
 
+from .drawn_shapes import fill_box, fill_ellipse
 from .frame_files import ImageFrames, VideoFrames, find_video, pick_images
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
+from .segmentations import polygons_to_rle
 
 AREAS = ('polygon', 'mask', 'box', 'ellipse')
 NO_AREAS = ('polyline', 'points', 'cuboid', 'skeleton')
-CORNERS_OF_AN_ELLIPSE = 64
+# What says of a shape how it came to be, not what is seen.
+BOOKKEEPING = ('frame', 'keyframe', 'occluded', 'outside', 'source', 'z_order')
 
 
 @dataclass
@@ -26,7 +31,7 @@ class _Task:
     task_id: str
     name: str
     source: str  # name of the file that was annotated, if the export says
-    frames: list[int]  # their numbers in that file
+    frames: range  # their numbers in that file
     size: tuple[int, int] | None  # height, width
     labels: list[str]
     tracks: list[ET.Element] = field(default_factory=list)
@@ -44,7 +49,10 @@ def read_cvat(
 
     An object is seen where a track has a shape that is not "outside". The export holds a shape for
     every frame, those that CVAT interpolated included; nothing is interpolated here. "Occluded"
-    changes nothing: what is drawn is the mask.
+    changes nothing: what is drawn is the mask. Exports of several jobs may have two shapes of a
+    track in one frame: what is seen counts more than "outside", a keyframe more than what was
+    interpolated. A shape that is "outside" in a frame that the task does not have, as old versions
+    of CVAT write it after the last one, says nothing of any frame.
 
     Args:
         paths: ``annotations.xml`` of tasks, jobs or projects; the classes of all are joined by
@@ -93,7 +101,9 @@ def _parse(path: Path) -> list[_Task]:
         raise InputError(f'{path}: is a zip; unpack it and give the annotations.xml in it')
     try:
         root = ET.parse(path).getroot()
-    except ET.ParseError as error:
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read ({error.strerror}); correct the path') from error
+    except (ET.ParseError, ValueError, LookupError) as error:  # the latter: of its encoding
         raise InputError(f'{path}: not valid XML ({error}); export it again') from error
     meta = root.find('meta')
     if root.tag != 'annotations' or meta is None:
@@ -146,16 +156,16 @@ def _task(element: ET.Element, path: Path) -> _Task:
             f'{where}: <size>, <start_frame>, <stop_frame> or <original_size> is missing or no '
             f'number ({error}); export it again'
         ) from error
-    if stop < start or step < 1:
+    if not 0 <= start <= stop or step < 1:
         raise InputError(f'{where}: has no frames ({start} to {stop}); export it again')
-    return _Task(
-        task_id,
-        text('name') or f'{element.tag}_{task_id}',
-        text('source'),
-        list(range(start, stop + 1, step)),
-        size,
-        _labels(element),
-    )
+    if (stop - start) // step >= limits.MAX_VIDEO_FRAMES:
+        raise InputError(
+            f'{where}: says that it has the frames {start} to {stop}, the most are '
+            f'{limits.MAX_VIDEO_FRAMES}; export it again, or raise MMVIS_CL_MAX_VIDEO_FRAMES'
+        )
+    frames = range(start, stop + 1, step)
+    name = text('name') or f'{element.tag}_{task_id}'
+    return _Task(task_id, name, text('source'), frames, size, _labels(element))
 
 
 def _labels(element: ET.Element) -> list[str]:
@@ -186,25 +196,27 @@ class _Reader:
         self.counts = dict.fromkeys(('filled', 'skipped', 'ignored', 'dropped', 'single'), 0)
 
     def video(self, task: _Task, place: Path) -> AnnotatedVideo:
-        images = None if place.is_file() else pick_images(place, task.frames)
-        all_frames = VideoFrames(place, task.frames) if images is None else None
-        if task.size is None:
-            task.size = (all_frames or ImageFrames(list(images.values()))).read_size()
-        if images is not None:
-            missing = set(task.frames) - set(images)
-            if missing and not self.drop_unlabelled:
+        images, missing = None, set()
+        if place.is_file():
+            task.size = VideoFrames(place, task.frames).check_size(task.size)
+        else:
+            images = pick_images(place, task.frames)
+            first_missing = next((n for n in task.frames if n not in images), None)
+            if first_missing is not None and not self.drop_unlabelled:
                 raise InputError(
-                    f'{place}: has no image of frame {min(missing)}; put it there, or leave such '
+                    f'{place}: has no image of frame {first_missing}; put it there, or leave such '
                     'frames out with --drop-unlabelled'
                 )
-        else:
-            missing = set()
+            if images:
+                task.size = ImageFrames(list(images.values())).check_size(task.size)
+            if first_missing is not None:
+                missing = set(task.frames) - set(images)
         objects, unlabelled = {}, set()
         for track in task.tracks:
             unlabelled |= self._read_track(task, track, objects)
         dropped = missing | unlabelled
         numbers = [number for number in task.frames if number not in dropped]
-        if not numbers:
+        if not numbers or task.size is None:
             raise InputError(f'{place}: no frame of {task.name!r} is left; give all frames')
         self.counts['dropped'] += len(dropped)
         index = {number: i for i, number in enumerate(numbers)}
@@ -251,21 +263,22 @@ class _Reader:
         where = f'task {task.name!r}, track {track.get("id")} ({label})'
         if label not in self.category_ids:
             raise InputError(f'{where}: its label is not in <meta>; export it again')
+        by_frame = {}
+        for shape in track:
+            if shape.tag in AREAS + NO_AREAS:
+                by_frame.setdefault(_whole(shape, 'frame', where), []).append(shape)
         last, unlabelled = None, set()  # last: place of the last frame in which it was seen
-        place = {number: i for i, number in enumerate(task.frames)}
-        for shape in sorted(
-            (shape for shape in track if shape.tag in AREAS + NO_AREAS),
-            key=lambda shape: _number(shape, 'frame', where),
-        ):
-            number = int(_number(shape, 'frame', where))
-            here = f'{where}, frame {number}'
-            if number not in place:
+        for number, shapes in sorted(by_frame.items()):
+            here = f'{where}, frame {quoted(number)}'
+            seen = [shape for shape in shapes if not _is_set(shape, 'outside')]
+            if seen and number not in task.frames:
                 raise InputError(
                     f'{here}: the task has the frames {task.frames[0]} to {task.frames[-1]}'
                     f'{_step(task)}; export it again'
                 )
-            if last is not None and place[number] > last + 1:
-                gap = task.frames[last + 1 : place[number]]
+            place = bisect.bisect_left(task.frames, number)  # of this frame or the next there is
+            if last is not None and place > last + 1:
+                gap = task.frames[last + 1 : place]
                 if not self.drop_unlabelled:
                     raise InputError(
                         f'{where}: is seen in frame {task.frames[last]} and has no shape in frame '
@@ -274,10 +287,11 @@ class _Reader:
                         'leave such frames out with --drop-unlabelled'
                     )
                 unlabelled.update(gap)
-            if shape.get('outside') == '1':
+            if not seen:
                 last = None
                 continue
-            last = place[number]
+            last = place
+            shape = _one_of(seen, here)
             mask = self._mask(shape, task.size, here)
             if mask is not None:
                 masks = objects.setdefault(self._key(track, shape, label, here), {})
@@ -312,12 +326,11 @@ class _Reader:
         if shape.tag == 'mask':
             return _mask_of_rle(shape, size, where)
         if shape.tag == 'polygon':
-            return _mask_of_corners(_polygon(shape, where), size)
+            return polygons_to_rle([_corners(shape, where)], *size, where)
+        degrees = _number(shape, 'rotation', where) if shape.get('rotation') else 0.0
         if shape.tag == 'ellipse':
             cx, cy, rx, ry = (_number(shape, key, where) for key in ('cx', 'cy', 'rx', 'ry'))
-            angles = np.linspace(0, 2 * np.pi, CORNERS_OF_AN_ELLIPSE, endpoint=False)
-            corners = np.stack([cx + rx * np.cos(angles), cy + ry * np.sin(angles)], axis=1)
-            return _mask_of_corners(_turned(corners, (cx, cy), shape, where), size)
+            return fill_ellipse((cx, cy), (rx, ry), size, where, degrees)
         if self.boxes == 'refuse':
             raise InputError(
                 f'{where}: is a box, not a mask; draw masks or polygons, or take the whole box as '
@@ -328,13 +341,35 @@ class _Reader:
             return None
         self.counts['filled'] += 1
         x1, y1, x2, y2 = (_number(shape, key, where) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
-        corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
-        return _mask_of_corners(_turned(corners, corners.mean(0), shape, where), size)
+        return fill_box((x1, y1, x2 - x1, y2 - y1), size, where, degrees)
 
 
 def _step(task: _Task) -> str:
     step = task.frames[1] - task.frames[0] if len(task.frames) > 1 else 1
     return f' in steps of {step}' if step > 1 else ''
+
+
+def _one_of(shapes: list[ET.Element], where: str) -> ET.Element:
+    """The shape of a track in a frame, of those that are not outside.
+
+    Where two jobs of a task meet, or tracks were joined, CVAT exports a shape twice, or an
+    interpolated one beside the keyframe.
+    """
+    chosen = [shape for shape in shapes if _is_set(shape, 'keyframe')] or shapes
+    for shape in chosen[1:]:
+        if _drawn(shape) != _drawn(chosen[0]):
+            raise InputError(
+                f'{where}: the track has {len(shapes)} different shapes; remove all but one'
+            )
+    return chosen[0]
+
+
+def _drawn(shape: ET.Element) -> tuple[str, dict]:
+    return shape.tag, {key: v for key, v in shape.attrib.items() if key not in BOOKKEEPING}
+
+
+def _is_set(shape: ET.Element, flag: str) -> bool:
+    return shape.get(flag, '').strip().lower() in ('1', 'true')
 
 
 def _number(shape: ET.Element, key: str, where: str) -> float:
@@ -344,45 +379,37 @@ def _number(shape: ET.Element, key: str, where: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise InputError(
-            f'{where}: {key}={shape.get(key)!r} of a {shape.tag} is no number; export it again'
+            f'{where}: {key}={quoted(shape.get(key))} of a {shape.tag} is no number; export it '
+            'again'
         )
     return value
 
 
-def _polygon(shape: ET.Element, where: str) -> np.ndarray:
-    """Its corners (n, 2): x, y."""
+def _whole(shape: ET.Element, key: str, where: str) -> int:
+    value = _number(shape, key, where)
+    if value != int(value):
+        raise InputError(
+            f'{where}: {key}={quoted(shape.get(key))} of a {shape.tag} is no whole number; export '
+            'it again'
+        )
+    return int(value)
+
+
+def _corners(shape: ET.Element, where: str) -> np.ndarray:
+    """Of a polygon: x1, y1, x2, y2, ..."""
     try:
         pairs = [pair.split(',') for pair in shape.get('points', '').split(';')]
-        corners = np.array([(float(x), float(y)) for x, y in pairs])
+        return np.array([(float(x), float(y)) for x, y in pairs]).reshape(-1)
     except ValueError as error:
         raise InputError(
             f'{where}: the points of the polygon are broken ({error}); export it again'
         ) from error
-    if len(corners) < 3 or not np.isfinite(corners).all():
-        raise InputError(f'{where}: a polygon needs three points or more; mend or remove it')
-    return corners
-
-
-def _turned(
-    corners: np.ndarray, centre: Sequence[float], shape: ET.Element, where: str
-) -> np.ndarray:
-    """By the shape's rotation: degrees, clockwise as one sees it."""
-    if shape.get('rotation') is None:
-        return corners
-    angle = math.radians(_number(shape, 'rotation', where))
-    x, y = (corners - centre).T
-    cos, sin = math.cos(angle), math.sin(angle)
-    return np.stack([x * cos - y * sin, x * sin + y * cos], axis=1) + centre
-
-
-def _mask_of_corners(corners: np.ndarray, size: tuple[int, int]) -> dict:
-    return mask_utils.merge(mask_utils.frPyObjects([corners.reshape(-1).tolist()], *size))
 
 
 def _mask_of_rle(shape: ET.Element, size: tuple[int, int], where: str) -> dict:
     """CVAT's RLE goes row by row over the box of the mask, and starts with background."""
     left, top, width, height = (
-        int(_number(shape, key, where)) for key in ('left', 'top', 'width', 'height')
+        _whole(shape, key, where) for key in ('left', 'top', 'width', 'height')
     )
     if left < 0 or top < 0 or width < 1 or height < 1:
         raise InputError(f'{where}: the mask lies outside of the frame; export it again')
@@ -392,9 +419,9 @@ def _mask_of_rle(shape: ET.Element, size: tuple[int, int], where: str) -> dict:
             f'{size[1]}x{size[0]} (width x height); export it again'
         )
     try:
-        counts = np.array([int(count) for count in shape.get('rle', '').split(',')])
-        if counts.min() < 0 or counts.sum() != width * height:
-            raise ValueError(f'{counts.sum()} pixels for {width}x{height}')
+        counts = [int(count) for count in shape.get('rle', '').split(',')]
+        if min(counts) < 0 or sum(counts) != width * height:
+            raise ValueError(f'{quoted(sum(counts))} pixels for {width}x{height}')
     except ValueError as error:
         raise InputError(f'{where}: the RLE is broken ({error}); export it again') from error
     pixels = np.zeros(size, np.uint8, order='F')

@@ -1,12 +1,12 @@
 """Frames of one's own videos: where they are, and how they get into a data set."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from mmvis_cl.errors import InputError
@@ -32,13 +32,18 @@ class ImageFrames:
         """How many frames there are."""
         return len(self.paths)
 
-    def read_size(self) -> tuple[int, int]:
+    def check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Height and width of the first frame in pixels.
 
+        Args:
+            size: What the annotations say, before anything is made of that size; None if nothing.
+
         Raises:
-            InputError: It cannot be decoded.
+            InputError: The image cannot be decoded, or is of another size.
         """
-        return read_image(self.paths[0]).shape[:2]
+        image = read_image(self.paths[0])
+        _check_size(image.shape[:2], size, str(self.paths[0]))
+        return image.shape[:2]
 
     def save(self, folder: Path, size: tuple[int, int]) -> Iterator[Path]:
         """Write ``00000.jpg`` and so on; a JPEG is copied, others are encoded anew.
@@ -55,7 +60,7 @@ class ImageFrames:
         """
         for number, path in enumerate(self.paths):
             image = read_image(path)  # also of a JPEG, which may be cut off
-            _check_size(image, size, str(path))
+            _check_size(image.shape[:2], size, str(path))
             target = folder / f'{number:05d}.jpg'
             with Image.open(path) as file:
                 as_it_is = (
@@ -80,19 +85,26 @@ class VideoFrames:
     """
 
     path: Path
-    numbers: list[int]
+    numbers: Sequence[int]
 
     def __len__(self) -> int:
         """How many frames there are."""
         return len(self.numbers)
 
-    def read_size(self) -> tuple[int, int]:
+    def check_size(self, size: tuple[int, int] | None) -> tuple[int, int]:
         """Height and width of the frames in pixels.
 
+        Args:
+            size: What the annotations say, before anything is made of that size; None if nothing.
+
         Raises:
-            InputError: It is no video.
+            InputError: It is no video, is of another size, or is far too short.
         """
         with open_source(self.path) as source:
+            _check_size(source.size, size, str(self.path))
+            # the length that a file gives may be a guess
+            if source.length and self.numbers[-1] > 2 * source.length + 100:
+                raise self._too_short(f'about {source.length}')
             return source.size
 
     def save(self, folder: Path, size: tuple[int, int]) -> Iterator[Path]:
@@ -102,14 +114,15 @@ class VideoFrames:
             InputError: The file ends before the last frame, is damaged (frames would be missing,
                 and the annotations lie on wrong ones), or is of another size.
         """
-        place = {number: i for i, number in enumerate(self.numbers)}
+        saved = 0
         with open_source(self.path) as source:
             for frame in source:
-                if frame.index not in place:
+                if saved == len(self.numbers) or frame.index != self.numbers[saved]:
                     continue
-                _check_size(frame.image, size, f'{self.path}, frame {frame.index}')
-                target = folder / f'{place[frame.index]:05d}.jpg'
+                _check_size(frame.image.shape[:2], size, f'{self.path}, frame {frame.index}')
+                target = folder / f'{saved:05d}.jpg'
                 Image.fromarray(frame.image).save(target, quality=JPEG_QUALITY)
+                saved += 1
                 yield target
             frames = frame.index + 1
             if source.problem:
@@ -117,11 +130,14 @@ class VideoFrames:
                     f'{source.problem}: the annotations could lie on wrong frames; give a whole '
                     'file, or the frames as images'
                 )
-        if frames <= max(self.numbers):
-            raise InputError(
-                f'{self.path}: has {frames} frames, the annotations go to frame '
-                f'{max(self.numbers)} (the first is 0); give the video that was annotated'
-            )
+        if saved < len(self.numbers):
+            raise self._too_short(str(frames))
+
+    def _too_short(self, frames: str) -> InputError:
+        return InputError(
+            f'{self.path}: has {frames} frames, the annotations go to frame '
+            f'{self.numbers[-1]} (the first is 0); give the video that was annotated'
+        )
 
 
 Frames = ImageFrames | VideoFrames
@@ -166,11 +182,15 @@ def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
         )
     if not root.is_dir():
         raise InputError(f'{root}: there is no such file or folder; correct --frames')
-    files = [path for path in root.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES]
+    files = [
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != '.' and path.is_file()
+    ]
     for name in names:
-        if name in ('', '.'):
+        if not _is_below(name):
             continue
-        if (root / name).is_dir():
+        if os.path.isdir(root / name):
             return root / name
         for path in sorted(files):
             if name in (path.name, path.stem):
@@ -181,6 +201,12 @@ def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
         f'{root}: holds no folder of images and no video file with the name '
         f'{" or ".join(repr(name) for name in names if name)}; put it there or correct --frames'
     )
+
+
+def _is_below(name: str) -> bool:
+    """Whether what has this name lies in the folder that the name starts from."""
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and '..' not in path.parts
 
 
 def pick_images(folder: Path, numbers: Sequence[int]) -> dict[int, Path]:
@@ -215,10 +241,9 @@ def pick_images(folder: Path, numbers: Sequence[int]) -> dict[int, Path]:
     )
 
 
-def _check_size(image: np.ndarray, size: tuple[int, int], where: str) -> None:
-    height, width = image.shape[:2]
-    if (height, width) != tuple(size):
+def _check_size(found: tuple[int, int], size: tuple[int, int] | None, where: str) -> None:
+    if size is not None and tuple(found) != tuple(size):
         raise InputError(
-            f'{where}: is {width}x{height} (width x height), its annotations are for '
+            f'{where}: is {found[1]}x{found[0]} (width x height), its annotations are for '
             f'{size[1]}x{size[0]}; give the frames that were annotated'
         )

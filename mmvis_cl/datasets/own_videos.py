@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError, cannot_write
@@ -153,19 +152,6 @@ def write_data_set(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return reports
-
-
-def fill_box(box: Sequence[float], size: tuple[int, int]) -> dict:
-    """The mask of a whole box.
-
-    Args:
-        box: x, y, width, height in pixels.
-        size: Height and width of the image.
-
-    Returns:
-        COCO RLE.
-    """
-    return mask_utils.frPyObjects(np.array([box], np.float64), *size)[0]
 
 
 def _content(annotations: Annotations, names: list[str]) -> dict:

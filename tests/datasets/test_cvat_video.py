@@ -217,6 +217,90 @@ def test_a_part_of_a_video_in_steps(read, tmp_path):
         read(track(square(6)), meta, frames=path)
 
 
+def test_outside_in_frames_that_the_task_does_not_have(read, tmp_path):
+    """Old versions of CVAT end what is seen in the last frame so; it says nothing of any frame."""
+    shapes = [square(t) for t in range(4)]
+    (video,) = read(track(*shapes, square(4, 1))).videos
+    assert [pixels(video.tracks[0], t).sum() for t in range(4)] == [9] * 4
+    (video,) = read(track(square(-1, 1), *shapes[2:], square(9, 1), square(9, 1))).videos
+    assert list(video.tracks[0].masks) == [2, 3]
+    # it does not hide that frames before it lack a shape
+    with pytest.raises(InputError, match='seen in frame 1 and has no shape in frame 2'):
+        read(track(square(1), square(4, 1)))
+    with pytest.raises(InputError, match='frame 4: the task has the frames 0 to 3'):
+        read(track(*shapes, square(4)))
+    # between the frames of a task in steps, and before its first
+    meta = TASK.replace('<start_frame>0', '<start_frame>2').replace(
+        '<stop_frame>3</stop_frame><frame_filter>', '<stop_frame>8</stop_frame><frame_filter>step=3'
+    )
+    path = write_video(tmp_path / 'clip.mp4', size=(20, 30))
+    tracks = track(square(0, 1), square(2), square(5), square(6, 1))
+    (video,) = read(tracks, meta, frames=path).videos
+    assert list(video.tracks[0].masks) == [0, 1]
+
+
+def test_two_shapes_of_a_track_in_one_frame(read):
+    """Where jobs of a task meet: seen counts more than outside, drawn more than interpolated."""
+
+    def only(*shapes):
+        (video,) = read(track(*shapes)).videos
+        return {t: mask_utils.toBbox(m).tolist()[0] for t, m in video.tracks[0].masks.items()}
+
+    doubled = [square(2, 1), square(2, 1)]
+    assert only(square(0), square(1), *doubled) == {0: 4, 1: 4}
+    for order in (1, -1):
+        shapes = [square(1), square(1, 1)][::order]
+        assert only(square(0), *shapes, square(2, left=6), square(3, 1)) == {0: 4, 1: 4, 2: 6}
+        guessed = square(1, left=5).replace('keyframe="1"', 'keyframe="0"')
+        assert only(square(0), *[guessed, square(1)][::order], square(2, 1)) == {0: 4, 1: 4}
+    hidden = square(1).replace('occluded="0"', 'occluded="1"')
+    assert only(square(0), square(1), hidden) == {0: 4, 1: 4}
+    with pytest.raises(InputError, match=r'frame 1: the track has 2 different shapes; remove'):
+        only(square(0), square(1), square(1, left=9))
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'message'),
+    [
+        ('<width>30', '<width>2000000000', 'is 30x20 .* for 2000000000x20; give'),
+        ('<width>30', '<width>-30', 'is 30x20 .* for -30x20; give'),
+        ('<stop_frame>3', '<stop_frame>2000000000', 'the most are 10000000; export'),
+        ('<stop_frame>3', f'<stop_frame>{"9" * 5000}', 'is missing or no number'),
+        ('<start_frame>0', '<start_frame>-1', r'has no frames \(-1 to 3\)'),
+    ],
+)
+def test_sizes_that_nobody_has(read, old, new, message):
+    with pytest.raises(InputError, match=message) as error:
+        read(track(square(0), square(1, 1)), TASK.replace(old, new))
+    assert len(str(error.value)) < 500
+
+
+def test_a_task_that_is_far_longer_than_its_video(read, tmp_path):
+    path = write_video(tmp_path / 'clip.mp4', size=(20, 30))
+    meta = TASK.replace('<stop_frame>3', '<stop_frame>9000000')
+    with pytest.raises(InputError, match='has about 12 frames, the annotations go to frame 900000'):
+        read(track(square(0), square(1, 1)), meta, frames=path)
+
+
+def test_videos_outside_of_the_folder(read, tmp_path, frames):
+    """The name of a task is no way out of --frames."""
+    for name in ('..', '../frames', str(frames), '.'):
+        (tmp_path / 'root').mkdir(exist_ok=True)
+        meta = TASK.replace('<name>street', f'<name>{name}')
+        with pytest.raises(InputError, match='holds no folder of images'):
+            read(track(square(0), square(1, 1)), meta, frames=tmp_path / 'root')
+    meta = TASK.replace('<name>street', f'<name>{"x" * 300}')
+    with pytest.raises(InputError, match='holds no folder of images'):
+        read(track(square(0), square(1, 1)), meta, frames=tmp_path / 'root')
+
+
+def test_a_name_with_a_colon(read, tmp_path):
+    write_video(tmp_path / 'plain.mp4', length=4, size=(20, 30)).rename(tmp_path / 'a:b.mp4')
+    meta = TASK.replace('<name>street', '<name>a:b')
+    (video,) = read(track(square(0), square(1, 1)), meta, frames=tmp_path).videos
+    assert video.name == 'a:b' and video.frames.path.name == 'a:b.mp4'
+
+
 def test_size_from_the_frames_if_the_export_has_none(read):
     meta = TASK[: TASK.index('<original')] + '</task>'
     (video,) = read(track(square(0), square(1, 1)), meta).videos
@@ -271,7 +355,16 @@ def test_several_exports(tmp_path, frames):
         (track(square(0), label='bus'), r'track 0 \(bus\): its label is not in <meta>'),
         (track(square(4)), 'frame 4: the task has the frames 0 to 3'),
         (track(square('x')), "frame='x' of a mask is no number"),
-        (track(shape('polygon', 0, points='1,1;2,2')), 'needs three points'),
+        (track(square('1.5')), "frame='1.5' of a mask is no whole number"),
+        (track(square('1e300')), r'frame 1\d*\.\.\.\d*: the task has the frames 0 to 3'),
+        (track(square(0, left=4.5)), "left='4.5' of a mask is no whole number"),
+        (track(square(0).replace('0, 3, 1', f'0, 3, {2**80}')), 'the RLE is broken'),
+        (track(square(0).replace('0, 3, 1', f'-3, {2**63}, {2**63}')), 'the RLE is broken'),
+        (track(shape('polygon', 0, points='1,1;nan,2;3,3')), 'frame 0: .*no finite number'),
+        (track(shape('polygon', 0, points='1,1;2e8,2;3,3')), 'frame 0: .*pixels outside'),
+        (track(shape('ellipse', 0, cx=1, cy=1, rx=1e9, ry=2)), 'frame 0: .*pixels outside'),
+        (track(shape('ellipse', 0, cx=1, cy=1, rx=1, ry=2, rotation='x')), "rotation='x'"),
+        (track(shape('polygon', 0, points='1,1;2,2')), 'at least three points'),
         (track(shape('polygon', 0, points='1,1;2;3,3')), 'points of the polygon are broken'),
         (track(square(0).replace('0, 3, 1', '0, 4, 1')), '13 pixels for 4x3'),
         (track(square(0).replace('0, 3, 1', 'x, 3')), 'the RLE is broken'),
@@ -296,6 +389,11 @@ def test_files_that_are_no_export(tmp_path, frames):
     for text, message in (
         ('<annotations><meta>', 'not valid XML'),
         ('<html></html>', 'not made by CVAT'),
+        ('<?xml version="1.0" encoding="none"?><a/>', 'not valid XML'),
+        ('<?xml version="1.0" encoding="utf-7"?><a/>', 'not valid XML'),
+        ('<a>&#xD800;</a>', 'not valid XML'),
+        ('<!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "' + '&b;' * 10**5 + '"><!ENTITY d "'
+         + '&c;' * 10**5 + '">]><a>&d;</a>', 'not valid XML'),
         ('<annotations><meta></meta></annotations>', 'has no task'),
         (f'<annotations><meta>{TASK.replace("<stop_frame>3", "<stop_frame>-5")}</meta>'
          '</annotations>', 'has no frames'),

@@ -40,7 +40,7 @@ def test_a_turned_photo_is_saved_upright(tmp_path):
     path = tmp_path / 'phone.jpg'
     Image.fromarray(np.rot90(picture(4))).save(path, exif=exif, quality=95)
     frames = ImageFrames([path])
-    assert frames.read_size() == SIZE
+    assert frames.check_size(None) == SIZE
     (saved,) = frames.save(tmp_path, SIZE)
     with Image.open(saved) as image:
         assert image.size == SIZE[::-1] and not image.getexif()
@@ -63,7 +63,7 @@ def test_broken_images(tmp_path):
 def test_frames_of_a_video(tmp_path):
     path = write_video(tmp_path / 'a.mp4')
     frames = VideoFrames(path, [2, 5, 11])
-    assert (len(frames), frames.read_size()) == (3, SIZE)
+    assert (len(frames), frames.check_size(SIZE)) == (3, SIZE)
     saved = list(frames.save(tmp_path, SIZE))
     assert [p.name for p in saved] == ['00000.jpg', '00001.jpg', '00002.jpg']
     assert [number(read_image(p)) for p in saved] == [2, 5, 11]

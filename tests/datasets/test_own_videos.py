@@ -14,7 +14,6 @@ from mmvis_cl.datasets.own_videos import (
     AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
-    fill_box,
     write_data_set,
 )
 from mmvis_cl.errors import InputError
@@ -142,8 +141,3 @@ def test_nothing_to_write(tmp_path, video):
     out.touch()
     with pytest.raises(InputError, match='is a file'):
         write_data_set(out, Annotations([video()], CATEGORIES))
-
-
-def test_the_mask_of_a_box():
-    mask = mask_utils.decode(fill_box([4, 2, 6, 3], (20, 30)))
-    assert mask.sum() == 18 and mask[2:5, 4:10].all()
