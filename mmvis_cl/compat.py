@@ -10,6 +10,7 @@ from types import ModuleType
 from packaging.version import Version
 
 import mmvis_cl_mmcv_ext
+from mmvis_cl.errors import InputError
 
 # Module, lowest version that works, what to install.
 _REQUIRED = (
@@ -63,6 +64,34 @@ def set_up_if_put_off() -> None:
     if is_put_off():
         sys.modules['mmvis_cl_command'].put_off = False
         set_up()
+
+
+def set_up_in_tool(custom_imports: dict | None = None) -> None:
+    """Does what a tool put off until its arguments were read.
+
+    Args:
+        custom_imports: Of the config: modules that register parts of the user's.
+
+    Raises:
+        InputError: The installation is not usable, or a module cannot be imported.
+    """
+    try:
+        set_up_if_put_off()
+    except ImportError as error:
+        raise InputError(str(error)) from error
+    if custom_imports:
+        from mmengine.utils import import_modules_from_strings
+
+        try:
+            import_modules_from_strings(**custom_imports)
+        except ImportError as error:
+            raise InputError(
+                f'custom_imports: {error}; put the folder that holds the module into PYTHONPATH'
+            ) from error
+        except TypeError as error:
+            raise InputError(
+                f'custom_imports: {error}; write dict(imports=[MODULE, ...])'
+            ) from error
 
 
 def has_compiled_ops() -> bool:

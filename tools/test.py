@@ -4,20 +4,24 @@ import argparse
 import os
 import sys
 
-from mmengine.config import Config, DictAction
-from mmengine.dist import is_main_process
+from mmengine.config import Config
 
-from mmvis_cl.engine.cli import (
-    build_runner,
-    check_checkpoint_file,
-    leave_process_group,
+import mmvis_cl_command
+
+if __name__ == '__main__':
+    mmvis_cl_command.put_off_set_up()  # wrong arguments are answered before torch is imported
+
+from mmvis_cl import compat
+from mmvis_cl.config import (
+    CfgOptions,
+    build_errors_in_one_line,
+    check_checkpoint_is_there,
+    check_loaders,
+    check_names,
+    check_paths,
     load_config,
-    one_line_errors,
 )
-from mmvis_cl.engine.multi_scale_config import use_multi_scale
-from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import VISMetric
-from mmvis_cl.registry import METRICS
+from mmvis_cl.errors import InputError, one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,7 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='override settings of the config, as test_dataloader.num_workers=0',
     )
@@ -63,10 +67,11 @@ def parse_args() -> argparse.Namespace:
 
 def set_outputs(cfg: Config, out: str | None, format_only: bool) -> None:
     """Tell the metric where to write."""
+    from mmvis_cl.evaluation import VISMetric
+    from mmvis_cl.registry import METRICS
+
     if out is None:
         out = os.path.join(cfg.work_dir, 'results.json')
-    elif not out.endswith('.json'):
-        raise InputError(f'--out {out}: the name must end in .json')
     evaluators = cfg.test_evaluator
     metrics = [
         metric
@@ -91,17 +96,31 @@ def use_bfloat16(cfg: Config) -> None:
 
 
 def main() -> None:
-    args = parse_args()
     with one_line_errors():
+        args = parse_args()
         cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-        check_checkpoint_file(args.checkpoint)
-        cfg.load_from, cfg.resume = args.checkpoint, False
+        check_checkpoint_is_there(args.checkpoint)
+        check_names(cfg)
+        check_loaders(cfg, ['test'])
+        if args.out and not args.out.endswith('.json'):
+            raise InputError(f'--out {args.out}: the name must end in .json')
         if args.amp:
             use_bfloat16(cfg)
+        if args.out or args.format_only:
+            compat.set_up_in_tool(cfg.get('custom_imports'))
+            set_outputs(cfg, args.out, args.format_only)
+        check_paths(cfg, ['test'], args.checkpoint)
+        compat.set_up_in_tool(cfg.get('custom_imports'))
+
+        from mmengine.dist import is_main_process
+
+        from mmvis_cl.engine.cli import build_runner, check_checkpoint_file, leave_process_group
+        from mmvis_cl.engine.multi_scale_config import use_multi_scale
+
+        check_checkpoint_file(args.checkpoint)
+        cfg.load_from, cfg.resume = args.checkpoint, False
         if args.tta:
             use_multi_scale(cfg)
-        if args.out or args.format_only:
-            set_outputs(cfg, args.out, args.format_only)
         # The progress bar takes the place of the logger's lines.
         hooks = cfg.setdefault('custom_hooks', [])
         hooks.append(dict(type='mmvis_cl.ProgressBarHook'))
@@ -112,7 +131,9 @@ def main() -> None:
         if args.show_dir:
             hooks.append(dict(type='mmvis_cl.TrackVideoHook', out_dir=args.show_dir))
 
-        build_runner(cfg).test()
+        runner = build_runner(cfg)
+        with build_errors_in_one_line(cfg):
+            runner.test()
         if is_main_process():
             if args.out:
                 print(f'results: {args.out}')

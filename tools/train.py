@@ -2,20 +2,28 @@
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import DictAction
-from mmengine.dist import is_main_process
-from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
+import mmvis_cl_command
 
-from mmvis_cl.engine.cli import (
-    build_runner,
-    check_checkpoint_file,
-    leave_process_group,
+if __name__ == '__main__':
+    mmvis_cl_command.put_off_set_up()  # wrong arguments are answered before torch is imported
+
+from mmvis_cl import compat
+from mmvis_cl.config import (
+    CfgOptions,
+    build_errors_in_one_line,
+    check_checkpoint_is_there,
+    check_loaders,
+    check_names,
+    check_paths,
     load_config,
-    one_line_errors,
 )
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='override settings of the config, as optim_wrapper.optimizer.lr=5e-5',
     )
@@ -51,8 +59,11 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def save_on_bad_input(runner: Runner) -> None:
+def save_on_bad_input(runner: 'Runner') -> None:
     """Keep the iterations since the last checkpoint, so that ``--resume`` goes on from here."""
+    from mmengine.dist import is_main_process
+    from mmengine.runner import BaseLoop
+
     if not isinstance(runner._train_loop, BaseLoop) or runner.iter == 0:
         return
     name = f'iter_{runner.iter}.pth'
@@ -67,39 +78,69 @@ def save_on_bad_input(runner: Runner) -> None:
     runner.logger.info(f'saved {path} before stopping: mend the input and go on with --resume')
 
 
+def use_mixed_precision(cfg: 'Config') -> None:
+    """Train in bfloat16 where the GPU has it."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise InputError('--amp: mixed precision needs a GPU, and none was found')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if cfg.optim_wrapper.setdefault('dtype', 'bfloat16') == 'bfloat16':
+        if not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise InputError(
+                '--amp: this GPU has no bfloat16; leave --amp out, or add --cfg-options '
+                'optim_wrapper.dtype=float16'
+            )
+        cfg.optim_wrapper.setdefault('loss_scale', 1.0)  # its range is that of float32
+
+
+def set_start(cfg: 'Config', resume: str | None) -> None:
+    """Tell the runner where training starts, and make sure that the checkpoint is one."""
+    from mmengine.dist import is_main_process
+    from mmengine.runner import find_latest_checkpoint
+
+    from mmvis_cl.engine.cli import check_checkpoint_file
+
+    if resume == 'auto':
+        # With nothing to resume, `load_from` must keep its meaning.
+        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
+        if cfg.resume:
+            cfg.load_from = None
+        elif is_main_process():
+            print(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
+    elif resume is not None:
+        cfg.resume, cfg.load_from = True, resume
+    source = cfg.get('load_from')
+    if cfg.get('resume') and source is None:
+        source = find_latest_checkpoint(cfg.work_dir)
+    if source is not None:
+        check_checkpoint_file(source)
+
+
 def main() -> None:
-    args = parse_args()
     with one_line_errors():
+        args = parse_args()
         cfg = load_config(args.config, args.cfg_options, args.work_dir, args.launcher)
-        if args.amp:
-            if not torch.cuda.is_available():
-                raise InputError('--amp: mixed precision needs a GPU, and none was found')
-            cfg.optim_wrapper.type = 'AmpOptimWrapper'
-            if cfg.optim_wrapper.setdefault('dtype', 'bfloat16') == 'bfloat16':
-                if not torch.cuda.is_bf16_supported(including_emulation=False):
-                    raise InputError(
-                        '--amp: this GPU has no bfloat16; leave --amp out, or add --cfg-options '
-                        'optim_wrapper.dtype=float16'
-                    )
-                cfg.optim_wrapper.setdefault('loss_scale', 1.0)  # its range is that of float32
+        check_names(cfg)
+        check_loaders(cfg, ('train', 'val'))
+        start = args.resume or (args.cfg_options or {}).get('load_from')
         if args.resume == 'auto':
-            # With nothing to resume, `load_from` must keep its meaning.
-            cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-            if cfg.resume:
-                cfg.load_from = None
-            elif is_main_process():
-                print(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
-        elif args.resume is not None:
-            cfg.resume, cfg.load_from = True, args.resume
-        source = cfg.get('load_from')
-        if cfg.get('resume') and source is None:
-            source = find_latest_checkpoint(cfg.work_dir)
-        if source is not None:
-            check_checkpoint_file(source)
+            last = os.path.join(cfg.work_dir, 'last_checkpoint')
+            start = last if os.path.isfile(last) else None
+        check_checkpoint_is_there(start)
+        if args.amp:
+            compat.set_up_in_tool()
+            use_mixed_precision(cfg)
+        check_paths(cfg, ('train', 'val'), start)
+        compat.set_up_in_tool(cfg.get('custom_imports'))
+        set_start(cfg, args.resume)
+
+        from mmvis_cl.engine.cli import build_runner, leave_process_group
 
         runner = build_runner(cfg)
         try:
-            runner.train()
+            with build_errors_in_one_line(cfg):
+                runner.train()
         except InputError:
             save_on_bad_input(runner)
             raise

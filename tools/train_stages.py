@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
-from mmvis_cl.engine.cli import load_config, one_line_errors
-from mmvis_cl.errors import InputError
+import mmvis_cl_command
+
+if __name__ == '__main__':
+    mmvis_cl_command.put_off_set_up()  # wrong arguments are answered before torch is imported
+
+from mmvis_cl.config import check_loaders, check_names, check_paths, load_config
+from mmvis_cl.config.options import read_option
+from mmvis_cl.errors import InputError, one_line_errors
 
 TOOLS = Path(__file__).parent
 
@@ -79,10 +84,18 @@ def train_command(
 
 
 def main() -> None:
-    args = parse_args()
     with one_line_errors():
+        args = parse_args()
+        options = dict(map(read_option, args.cfg_options))
         # all of them first: a wrong name must not show after days
-        configs = [load_config(path, None, args.work_dir, 'none') for path in args.configs]
+        configs = [load_config(path, options, args.work_dir, 'none') for path in args.configs]
+        for number, config in enumerate(configs):
+            check_names(config)
+            check_loaders(config, ('train', 'val'))
+            check_paths(config, ('train', 'val'), '' if number else args.load_from)
+
+        from mmengine.runner import find_latest_checkpoint
+
         checkpoint, before = args.load_from, None
         for number, (path, config) in enumerate(zip(args.configs, configs, strict=True), 1):
             work_dir = Path(args.work_dir) / f'{number}_{Path(path).stem}'

@@ -11,38 +11,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmvis_cl.config.build_errors import build_errors_in_one_line, check_checkpoint_hook
+from mmvis_cl.config.read import load_config as load_config
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
 from mmvis_cl.registry import RUNNERS
-
-
-def load_config(path: str, cfg_options: dict | None, work_dir: str | None, launcher: str) -> Config:
-    """Read a config and apply the options of the command line.
-
-    Args:
-        path: Of the config file.
-        cfg_options: ``key=value`` settings that override the file's.
-        work_dir: Where logs and checkpoints go; the config's, or ``work_dirs/CONFIG_NAME``, if
-            None.
-        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
-
-    Returns:
-        The config, ready for :func:`build_runner`.
-
-    Raises:
-        InputError: If there is no such file.
-    """
-    if not os.path.isfile(path):
-        raise InputError(f'{path}: there is no such config file')
-    cfg = Config.fromfile(path)
-    cfg.launcher = launcher
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
-    return cfg
 
 
 def check_checkpoint_file(path: str) -> None:
@@ -85,7 +58,8 @@ def build_runner(cfg: Config) -> Runner:
         The runner.
 
     Raises:
-        InputError: If a launcher is asked for that cannot start processes on CPUs.
+        InputError: If a launcher is asked for that cannot start processes on CPUs, or a setting is
+            wrong.
     """
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         if cfg.launcher != 'pytorch':
@@ -103,7 +77,9 @@ def build_runner(cfg: Config) -> Runner:
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         )
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with build_errors_in_one_line(cfg):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    check_checkpoint_hook(runner.hooks, runner.save_checkpoint)
     if runner.distributed and not torch.cuda.is_available():
         runner.logger.info(
             f'no GPU: {runner.world_size} processes on CPUs, connected by gloo instead of '

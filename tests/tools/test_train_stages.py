@@ -100,7 +100,7 @@ def test_each_stage_starts_from_the_one_before_and_nothing_is_done_twice(recipe,
     broken.write_text(f'_base_ = {recipe[1]!r}\nmodel = dict(detector=dict(num_queries=0.5))\n')
 
     code, output = run(recipe[0], broken, '--work-dir', work)
-    assert code == 2 and f'stage 2 ({broken}) ended with code 1' in output
+    assert code == 2 and f'stage 2 ({broken}) ended with code 2' in output
     first = torch.load(work / '1_first' / 'iter_1.pth', weights_only=False)
 
     code, output = run(*recipe, '--work-dir', work, '--cfg-options', 'optim_wrapper.optimizer.lr=0')

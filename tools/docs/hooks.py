@@ -36,10 +36,23 @@ API_PAGES = {
     'evaluation': ('Evaluation', ['evaluation']),
     'engine': (
         'Engine',
-        ['engine', 'registry', 'compat', 'errors', 'files', '__main__', 'version'],
+        [
+            'engine',
+            'config',
+            'registry',
+            'compat',
+            'quiet',
+            'threads',
+            'errors',
+            'files',
+            '__main__',
+        ]
+        + ['version'],
     ),
     'outputs': ('Outputs and drawing', ['outputs', 'visualization']),
 }
+# What most readers of a page come for stands before the rest, which goes by the alphabet.
+FIRST = ('mmvis_cl.apis.inferencer',)
 
 
 def api_pages() -> dict[str, str]:
@@ -53,6 +66,7 @@ def api_pages() -> dict[str, str]:
     for page, (title, packages) in API_PAGES.items():
         listed = [module for module in rest if module.path.split('.')[1] in packages]
         rest = [module for module in rest if module not in listed]
+        listed.sort(key=lambda module: module.path not in FIRST)
         entries = [f'::: {module.path}' for module in listed if module.name != '__main__']
         pages[page] = f'# {title}\n\n' + '\n\n'.join(entries) + '\n'
     if rest:

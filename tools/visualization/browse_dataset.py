@@ -13,15 +13,15 @@ import mmcv
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.config import DictAction
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from pycocotools import mask as mask_utils
 from rich.progress import track
 
+from mmvis_cl import compat
+from mmvis_cl.config import CfgOptions, build_errors_in_one_line, check_names, load_config
 from mmvis_cl.datasets import VISDataset
-from mmvis_cl.engine.cli import load_config, one_line_errors
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors
 from mmvis_cl.registry import DATASETS
 from mmvis_cl.visualization import draw_tracks
 
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num', type=int, default=10, help='number of samples to draw')
     parser.add_argument('--out-dir', default='work_dirs/browse_dataset', help='where the PNGs go')
     parser.add_argument('--seed', type=int, default=0, help='for the choice and the transforms')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='key=value overrides')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, help='key=value overrides')
     return parser.parse_args()
 
 
@@ -115,11 +115,14 @@ def draw(image: np.ndarray, data_sample: DetDataSample, classes: list[str]) -> n
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, None, 'none')
+    check_names(cfg)
+    compat.set_up_in_tool(cfg.get('custom_imports'))
     init_default_scope(cfg.get('default_scope', 'mmvis_cl'))
     loader = cfg.get(f'{args.split}_dataloader')
     if loader is None:
         raise InputError(f'{args.config}: has no {args.split}_dataloader; try the other --split')
-    dataset = DATASETS.build(loader.dataset)
+    with build_errors_in_one_line(cfg):
+        dataset = DATASETS.build(loader.dataset)
 
     out_dir = Path(args.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
