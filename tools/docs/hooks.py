@@ -46,8 +46,8 @@ API_PAGES = {
             'errors',
             'files',
             '__main__',
-        ]
-        + ['version'],
+            'version',
+        ],
     ),
     'outputs': ('Outputs and drawing', ['outputs', 'visualization']),
 }
