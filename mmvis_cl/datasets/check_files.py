@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmvis_cl.errors import InputError
 
+from .segmentations import to_rle
 from .transforms import LoadFrame
 from .youtube_vis import VISDataset
 
@@ -113,6 +114,7 @@ def check_split(
     files: SplitFiles,
     decode: bool = True,
     workers: int = 0,
+    absolute_paths: bool = False,
     progress: Callable[[Iterable, int], Iterable] = lambda items, total: items,
 ) -> SplitReport:
     """Check the annotations of a split and all of its images.
@@ -121,6 +123,7 @@ def check_split(
         files: Where the split is. Annotations are required of 'train' only.
         decode: Decode each image; otherwise only look for it and read its size from its header.
         workers: Processes that look at the images; 0 for none but this.
+        absolute_paths: Take images that the file names by absolute paths.
         progress: Wraps the iterable over the images, whose number is the second argument.
 
     Returns:
@@ -128,7 +131,7 @@ def check_split(
         and ends the check of the split.
     """
     report = SplitReport(files)
-    dataset = _CollectingDataset(files)
+    dataset = _CollectingDataset(files, absolute_paths)
     try:
         videos = dataset.load_data_list()
     except InputError as error:
@@ -162,13 +165,14 @@ def check_split(
 class _CollectingDataset(VISDataset):
     """Notes what is wrong with the annotations and goes on."""
 
-    def __init__(self, files: SplitFiles) -> None:
+    def __init__(self, files: SplitFiles, absolute_paths: bool) -> None:
         self.problems, self.tracks = [], 0
         super().__init__(
             ann_file=os.path.abspath(files.ann_file),
             data_prefix=dict(img_path=str(files.image_folder)),
             test_mode=files.name != 'train',
             pipeline=[],
+            absolute_paths=absolute_paths,
             lazy_init=True,
         )
 
@@ -178,15 +182,23 @@ class _CollectingDataset(VISDataset):
             yield
         except InputError as error:
             self.problems.append(str(error))
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            self.problems.append(
-                f'{where} has values of the wrong kind '
-                f'({type(error).__name__}: {error}); copy or download the file again'
-            )
 
-    def _add_track(self, annotation: dict, videos: dict[int, dict], seen: set) -> None:
+    def _add_track(self, annotation: dict, *args) -> None:
         self.tracks += 1
-        super()._add_track(annotation, videos, seen)
+        super()._add_track(annotation, *args)
+
+    def _masks(self, segmentations: list, height: int, width: int, where: str) -> list[dict | None]:
+        """Tells of each broken mask, where reading ends with the first."""
+        try:
+            return super()._masks(segmentations, height, width, where)
+        except InputError:
+            masks = [None] * len(segmentations)
+        for frame, segmentation in enumerate(segmentations):
+            of_frame = f'{where}, frame {frame}'
+            with self._one_problem(of_frame):
+                if segmentation not in (None, []):
+                    masks[frame] = to_rle(segmentation, height, width, of_frame)
+        return masks
 
 
 def _check_image(image: dict, decode: bool) -> tuple[str, str] | None:

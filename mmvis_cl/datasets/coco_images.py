@@ -1,18 +1,33 @@
 """Images annotated in the COCO format."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from mmdet.datasets import CocoDataset
 from mmengine import fileio
 from mmengine.logging import print_log
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.json_file import parse_json, read_bytes
 from mmvis_cl.registry import DATASETS
 
+from .annotation_file import (
+    check_box,
+    check_categories,
+    check_file_name,
+    check_id,
+    check_new_id,
+    check_size,
+    is_crowd,
+    is_number,
+    listed,
+    require,
+)
 from .class_lists import class_list
 from .coco_classes import COCO_TO_VIS
 from .seeded_sampler import seed_sample
+from .segmentations import check_image_mask
 
 
 @DATASETS.register_module()
@@ -31,6 +46,8 @@ class COCOImages(CocoDataset):
             the same names. Several categories may be one class.
         metainfo: Further information on the data set.
         data_prefix: ``dict(img=...)``, the folder that the file's image paths start from.
+        absolute_paths: Take images that the file names by absolute paths. By default only those
+            in the folder of the data are read.
         **kwargs: Arguments of mmdet's ``CocoDataset``: ``data_root``, ``pipeline``, ``test_mode``,
             ... With ``filter_cfg=dict(filter_empty_gt=True)`` training leaves out images without
             objects.
@@ -50,8 +67,10 @@ class COCOImages(CocoDataset):
         class_map: str | dict[str, str] | None = None,
         metainfo: dict | None = None,
         data_prefix: dict | None = None,
+        absolute_paths: bool = False,
         **kwargs,
     ) -> None:
+        self._absolute_paths = absolute_paths
         if class_map == 'coco':
             if not isinstance(classes, str) or classes not in COCO_TO_VIS:
                 raise InputError(
@@ -78,45 +97,47 @@ class COCOImages(CocoDataset):
         Raises:
             InputError: See the class.
         """
-        try:
-            with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-                coco = self.COCOAPI(path)
-        except FileNotFoundError as error:
+        if not fileio.exists(self.ann_file, backend_args=self.backend_args):
             raise InputError(
                 f'{self.ann_file}: the annotation file is missing; check data_root and ann_file'
-            ) from error
-        # pycocotools asserts that there is a dict, and takes the ids of what is in it
-        except (ValueError, AssertionError, KeyError, TypeError) as error:
+            )
+        with fileio.get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            content = parse_json(read_bytes(path), self.ann_file)
+        if not isinstance(content, dict):
             raise InputError(
-                f'{self.ann_file}: not a COCO annotation file ({type(error).__name__}: {error}); '
-                'copy or download it again'
-            ) from error
-        required = ['images', 'categories'] + ([] if self.test_mode else ['annotations'])
-        missing = [key for key in required if not isinstance(coco.dataset.get(key), list)]
+                f'{self.ann_file}: not a COCO annotation file (no object {{...}}); copy or '
+                'download it again'
+            )
+        required = ['images', 'categories']
+        if not self.test_mode or content.get('annotations') is not None:
+            required.append('annotations')
+        missing = [key for key in required if not isinstance(content.get(key), list)]
         if missing:
             raise InputError(
                 f'{self.ann_file}: no list {", ".join(map(repr, missing))} at its top level; give '
                 'a file in the COCO format'
             )
-        self._match_categories(coco.dataset['categories'])
-        self.cat_img_map = coco.cat_img_map
-        data_list = []
-        for image_id, image in coco.imgs.items():
-            try:
-                data_list.append(
-                    self.parse_data_info(
-                        dict(
-                            raw_img_info=dict(image, img_id=image_id),
-                            raw_ann_info=coco.imgToAnns[image_id],
-                        )
-                    )
+        categories = check_categories(content['categories'], self.ann_file)
+        self._match_categories(categories)
+        images = {}
+        for index, image in enumerate(content['images']):
+            self._check_image(image, f'{self.ann_file}: entry {index} of images', images)
+            images[image['id']] = image
+        of_image, self.cat_img_map = defaultdict(list), defaultdict(list)
+        seen = set()
+        for index, annotation in enumerate(content.get('annotations') or ()):
+            self._check_annotation(annotation, index, images, categories, seen)
+            of_image[annotation['image_id']].append(annotation)
+            self.cat_img_map[annotation['category_id']].append(annotation['image_id'])
+        return [
+            self.parse_data_info(
+                dict(
+                    raw_img_info=dict(image, img_id=image_id),
+                    raw_ann_info=of_image.get(image_id, []),
                 )
-            except KeyError as error:
-                raise InputError(
-                    f'{self.ann_file}: image {image_id} or one of its annotations lacks {error}; '
-                    'give a file in the COCO format for instance segmentation'
-                ) from error
-        return data_list
+            )
+            for image_id, image in images.items()
+        ]
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Takes what is needed of an image and its annotations; leaves crowds out in training.
@@ -129,11 +150,11 @@ class COCOImages(CocoDataset):
         """
         annotations = raw_data_info['raw_ann_info']
         if not self.test_mode:
-            annotations = [a for a in annotations if not a.get('iscrowd')]
+            annotations = [a for a in annotations if not a['iscrowd']]
         image = super().parse_data_info(dict(raw_data_info, raw_ann_info=annotations))
         if not self.test_mode and any('mask' not in i for i in image['instances']):
             raise InputError(
-                f'{self.ann_file}: image {image["img_id"]} has an annotation without '
+                f'{self.ann_file}: image {quoted(image["img_id"])} has an annotation without '
                 "'segmentation'; masks are needed for training, add it or remove the annotation"
             )
         return image
@@ -184,9 +205,54 @@ class COCOImages(CocoDataset):
         seed_sample(idx)
         return super().prepare_data(idx)
 
-    def _match_categories(self, categories: list[dict]) -> None:
+    def _check_image(self, image: object, where: str, known: Collection) -> None:
+        require(image, ('id', 'file_name', 'height', 'width'), where, 'COCO')
+        check_id(image['id'], where, known)
+        where = f'{self.ann_file}: image {quoted(image["id"])}'
+        if image['id'] in known:
+            raise InputError(f'{where}: this id is given to two images; make ids unique')
+        check_size(image['height'], image['width'], where)
+        if not isinstance(image['file_name'], str):
+            raise InputError(
+                f'{where}: the name of its file is {quoted(image["file_name"])}; give its path'
+            )
+        check_file_name(image['file_name'], where, self._absolute_paths)
+
+    def _check_annotation(
+        self, annotation: object, index: int, images: dict, categories: dict, seen: set
+    ) -> None:
+        """Also makes ``iscrowd`` 0 or 1, and a list of a polygon that is in none."""
+        where = f'{self.ann_file}: entry {index} of annotations'
+        require(annotation, ('image_id', 'category_id', 'bbox', 'area'), where, 'COCO')
+        if 'id' in annotation:
+            check_id(annotation['id'], where)
+            where = f'{self.ann_file}: annotation {quoted(annotation["id"])}'
+            check_new_id(annotation['id'], where, seen)
+        for key, known, kind in (
+            ('image_id', images, 'images'),
+            ('category_id', categories, 'categories'),
+        ):
+            check_id(annotation[key], where)
+            if annotation[key] not in known:
+                raise InputError(
+                    f"{where}: {key} {quoted(annotation[key])} is not in the list '{kind}'; "
+                    'correct it or remove the annotation'
+                )
+        image = images[annotation['image_id']]
+        check_box(annotation['bbox'], image['height'], image['width'], where)
+        if not is_number(annotation['area']):
+            raise InputError(
+                f'{where}: the area is {quoted(annotation["area"])}; give its number of pixels'
+            )
+        annotation['iscrowd'] = int(is_crowd(annotation, where))
+        if annotation.get('segmentation') not in (None, []):
+            annotation['segmentation'] = check_image_mask(
+                annotation['segmentation'], image['height'], image['width'], where
+            )
+
+    def _match_categories(self, names: dict[int | str, str]) -> None:
         """Sets ``cat_ids``, ``cat2label`` and, if they are to be the file's, the classes."""
-        names = {category['id']: category['name'] for category in categories}
+        names_of_file = list(names.values())
         if self.class_map is not None:
             absent = [name for name in self.class_map if name not in names.values()]
             names = {i: self.class_map[name] for i, name in names.items() if name in self.class_map}
@@ -205,8 +271,8 @@ class COCOImages(CocoDataset):
         if absent:
             raise InputError(
                 f'{self.ann_file}: has no category {", ".join(map(repr, absent))}; it has '
-                f'{", ".join(repr(category["name"]) for category in categories)}; set classes (and '
-                'num_classes), or class_map, to those of the file'
+                f'{listed(list(map(repr, names_of_file)), 300)}; set classes (and num_classes), or '
+                'class_map, to those of the file'
             )
         self.cat2label = {i: classes.index(name) for i, name in names.items() if name in classes}
         self.cat_ids = list(self.cat2label)

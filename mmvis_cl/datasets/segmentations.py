@@ -4,6 +4,7 @@ pycocotools checks nothing. A far or NaN coordinate ends the process or takes al
 RLE that does not cover its frame it gives pixels that nobody wrote.
 """
 
+import math
 from collections.abc import Sequence
 from numbers import Real
 
@@ -97,6 +98,52 @@ def polygons_to_rle(polygons: list, height: int, width: int, where: str) -> dict
         InputError: A polygon is none, or lies so far outside that it would take much time and
             memory.
     """
+    checked = _checked_polygons(polygons, height, width, where)
+    return mask_utils.merge(mask_utils.frPyObjects(checked, height, width))
+
+
+def check_image_mask(segmentation: dict | list, height: int, width: int, where: str) -> dict | list:
+    """Check a segmentation of COCO, and leave it in its kind: 2 us for a polygon.
+
+    Polygons with fewer than three points, which COCO has some of, may be among others: mmdet leaves
+    them out.
+
+    Args:
+        segmentation: As in :func:`to_rle`.
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        where: What the message of an error begins with.
+
+    Returns:
+        The segmentation; of one polygon [x1, y1, ...] a list of it.
+
+    Raises:
+        InputError: See :func:`to_rle`.
+    """
+    if not isinstance(segmentation, list):
+        to_rle(segmentation, height, width, where)
+        return segmentation
+    if segmentation and isinstance(segmentation[0], Real):
+        segmentation = [segmentation]
+    far = _SIDES_OUTSIDE * max(height, width)
+    outline = 0
+    for polygon in segmentation:
+        try:
+            low, high = min(polygon), max(polygon)
+            right = math.isfinite(sum(polygon)) and -far <= low and high <= far
+        except (TypeError, ValueError, OverflowError):
+            right = False
+        # Of a broken one the slow check knows what is wrong.
+        if not right:
+            _checked_polygons([polygon], height, width, where)
+            low, high = -2 * far, 2 * far
+        outline += len(polygon) // 2 * (high - low)
+    if outline > limits.MAX_OUTLINE_PIXELS:  # at most
+        _checked_polygons([p for p in segmentation if len(p) > 5], height, width, where)
+    return segmentation
+
+
+def _checked_polygons(polygons: list, height: int, width: int, where: str) -> list[np.ndarray]:
     if not polygons:
         raise InputError(f'{where}: has no polygon; add one or remove the annotation')
     if isinstance(polygons[0], Real):
@@ -119,7 +166,7 @@ def polygons_to_rle(polygons: list, height: int, width: int, where: str) -> dict
             f'{where}: the outlines of the polygons are {outline:.3g} pixels long; give a mask as '
             'RLE, or raise MMVIS_CL_MAX_OUTLINE_PIXELS'
         )
-    return mask_utils.merge(mask_utils.frPyObjects(checked, height, width))
+    return checked
 
 
 def _corners(polygon: object, where: str) -> np.ndarray:

@@ -3,7 +3,7 @@
 import random
 from collections import Counter, defaultdict
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, quoted
 
 
 def split_videos(content: dict, valid_share: float = 0.1, seed: int = 0) -> tuple[dict, dict]:
@@ -38,7 +38,8 @@ def split_videos(content: dict, valid_share: float = 0.1, seed: int = 0) -> tupl
     for annotation in content['annotations']:
         if annotation['video_id'] not in classes_of:
             raise InputError(
-                f'annotation {annotation.get("id")}: there is no video {annotation["video_id"]} in '
+                f'annotation {quoted(annotation.get("id"))}: there is no video '
+                f'{quoted(annotation["video_id"])} in '
                 "'videos'; add it or remove the annotation"
             )
         classes_of[annotation['video_id']].add(annotation['category_id'])

@@ -5,18 +5,30 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import mmengine
 from mmdet.datasets import BaseVideoDataset
 from mmengine import fileio
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.json_file import parse_json, read_json
 from mmvis_cl.registry import DATASETS
 
+from .annotation_file import (
+    check_box,
+    check_categories,
+    check_file_name,
+    check_length,
+    check_new_id,
+    check_track,
+    check_video,
+    is_crowd,
+    listed,
+    require,
+)
 from .class_lists import as_spelled_in_file, class_list
 from .seeded_sampler import seed_sample
-from .segmentations import to_rle
+from .segmentations import masks_of_track
 
 
 @DATASETS.register_module()
@@ -27,10 +39,11 @@ class VISDataset(BaseVideoDataset):
     (`KeyRefFrameSample`); in test mode an index (video, frame) gives one frame.
 
     The file's categories are matched to the classes *by name*; a label is the position in the
-    class list. Annotations of further categories of the file are skipped. ``instance_id`` is the
-    annotation's id. Masks may be compressed RLE, uncompressed RLE or polygons, and are kept as
-    compressed RLE. Training leaves out crowd annotations, and videos in which nothing is annotated.
-    Frames in which nothing is visible stay.
+    class list. Annotations of further categories of the file are skipped. ``annotation_id`` is the
+    annotation's id, any number or text, and ``instance_id`` too if all of them fit into 31 bits, or
+    else its place in the file. Ids of videos may be texts as well. Masks may be compressed RLE,
+    uncompressed RLE or polygons, and are kept as compressed RLE. Training leaves out crowd
+    annotations, and videos in which nothing is annotated. Frames in which nothing is visible stay.
 
     Args:
         ann_file: Annotation file, relative to ``data_root`` unless absolute. The official test
@@ -40,6 +53,8 @@ class VISDataset(BaseVideoDataset):
             their ids. ``metainfo=dict(classes=...)`` does the same. Of the official names the
             file's spelling is taken ('Vehical' and 'Vehicle' are one class).
         metainfo: Further information on the data set.
+        absolute_paths: Take images that the file names by absolute paths. By default only those
+            in the folder of the data are read.
         **kwargs: Arguments of mmdet's ``BaseVideoDataset``: ``data_root``, ``data_prefix``
             (``dict(img_path=...)``, the folder that the file's image paths start from),
             ``pipeline``, ``test_mode``, ``indices``, ...
@@ -54,8 +69,10 @@ class VISDataset(BaseVideoDataset):
         ann_file: str,
         classes: str | Sequence[str] | None = None,
         metainfo: dict | None = None,
+        absolute_paths: bool = False,
         **kwargs,
     ) -> None:
+        self._absolute_paths = absolute_paths
         self._official_classes = isinstance(classes, str)
         if isinstance(classes, str):
             classes = class_list(classes)
@@ -70,7 +87,8 @@ class VISDataset(BaseVideoDataset):
             One dict a video: ``video_id``, ``video_length`` and ``images``, a list of dicts, one a
             frame, with ``img_id``, ``img_path``, ``file_name``, ``height``, ``width`` (pixels),
             ``frame_id``, ``video_id`` and ``instances``: dicts with ``bbox`` (x1, y1, x2, y2 in
-            pixels), ``bbox_label``, ``ignore_flag``, ``mask`` (RLE) and ``instance_id``.
+            pixels), ``bbox_label``, ``ignore_flag``, ``mask`` (RLE), ``instance_id`` and
+            ``annotation_id``.
 
         Raises:
             InputError: See the class.
@@ -80,11 +98,20 @@ class VISDataset(BaseVideoDataset):
         videos = {}
         for index, raw in enumerate(content['videos']):
             with self._one_problem(f'{self.ann_file}: entry {index} of videos'):
-                self._add_video(raw, videos)
+                self._add_video(raw, index, videos)
+        lengths = {video_id: video['video_length'] for video_id, video in videos.items()}
+        annotations = content.get('annotations') or []
         seen = set()
-        for index, annotation in enumerate(content.get('annotations') or []):
+        # Arrays and tensors hold the numbers of the tracks.
+        self._ids_fit = all(
+            isinstance(annotation, dict)
+            and type(annotation.get('id')) is int
+            and 0 <= annotation['id'] < 2**31
+            for annotation in annotations
+        )
+        for index, annotation in enumerate(annotations):
             with self._one_problem(f'{self.ann_file}: entry {index} of annotations'):
-                self._add_track(annotation, videos, seen)
+                self._add_track(annotation, index, videos, lengths, seen)
         return list(videos.values())
 
     def filter_data(self) -> list[dict]:
@@ -141,20 +168,20 @@ class VISDataset(BaseVideoDataset):
         return nullcontext()
 
     def _read_ann_file(self) -> dict:
-        try:
-            content = mmengine.load(
-                self.ann_file, file_format='json', backend_args=self.backend_args
-            )
-        except FileNotFoundError as error:
+        if not fileio.exists(self.ann_file, backend_args=self.backend_args):
             raise InputError(
                 f'{self.ann_file}: the annotation file is missing; check data_root and ann_file'
-            ) from error
-        except ValueError as error:
-            raise InputError(
-                f'{self.ann_file}: not valid JSON ({error}); copy or download the file again'
-            ) from error
-        required = ['videos', 'categories'] + ([] if self.test_mode else ['annotations'])
+            )
+        if self.backend_args is None and '://' not in self.ann_file:
+            content = read_json(self.ann_file)
+        else:
+            content = parse_json(
+                fileio.get(self.ann_file, backend_args=self.backend_args), self.ann_file
+            )
         found = content if isinstance(content, dict) else {}
+        required = ['videos', 'categories']
+        if not self.test_mode or found.get('annotations') is not None:
+            required.append('annotations')
         missing = [key for key in required if not isinstance(found.get(key), list)]
         if missing:
             raise InputError(
@@ -166,10 +193,8 @@ class VISDataset(BaseVideoDataset):
 
     def _match_categories(self, content: dict) -> None:
         """Sets ``cat_ids``, ``cat2label`` and, where not given, the classes."""
-        for category in content['categories']:
-            _require(category, ('id', 'name'), f'{self.ann_file}: a category')
-        categories = sorted(content['categories'], key=lambda category: category['id'])
-        names = [category['name'] for category in categories]
+        names_by_id = check_categories(content['categories'], self.ann_file)
+        names = [names_by_id[category_id] for category_id in sorted(names_by_id)]
         if self._metainfo.get('classes') is None:
             self._metainfo['classes'] = tuple(names)
         if self._official_classes:
@@ -178,44 +203,30 @@ class VISDataset(BaseVideoDataset):
         absent = [name for name in classes if name not in names]
         if absent and (content.get('annotations') or not self.test_mode):
             raise InputError(
-                f'{self.ann_file}: has no category for the classes {", ".join(absent)}; it has '
-                f'{", ".join(map(str, names))}; set classes (and num_classes) to those of the file'
+                f'{self.ann_file}: has no category for the classes {listed(absent)}; it has '
+                f'{listed(names, 300)}; set classes (and num_classes) to those of the file'
             )
-        for kind, values in (
-            ('category id', [category['id'] for category in categories]),
-            ('category name', [name for name in names if name in classes]),
-            ('class', classes),
-        ):
-            repeated = sorted({str(value) for value in values if values.count(value) > 1})
-            if repeated:
-                raise InputError(
-                    f'{self.ann_file}: {kind} given more than once: {", ".join(repeated)}; '
-                    'make them differ'
-                )
-        self.known_cat_ids = {category['id'] for category in categories}
+        repeated = sorted({str(name) for name in classes if classes.count(name) > 1})
+        if repeated:
+            raise InputError(
+                f'{self.ann_file}: class given more than once: {listed(repeated)}; make them differ'
+            )
+        self.known_cat_ids = set(names_by_id)
         self.cat2label = {
-            category['id']: classes.index(category['name'])
-            for category in categories
-            if category['name'] in classes
+            category_id: classes.index(names_by_id[category_id])
+            for category_id in sorted(names_by_id)
+            if names_by_id[category_id] in classes
         }
         self.cat_ids = list(self.cat2label)
 
-    def _add_video(self, raw: dict, videos: dict[int, dict]) -> None:
+    def _add_video(self, raw: dict, index: int, videos: dict[int | str, dict]) -> None:
         """Checks one video and lists its frames."""
-        _require(raw, ('id', 'width', 'height', 'file_names'), f'{self.ann_file}: a video')
+        check_video(raw, index, self.ann_file, videos)
+        require(raw, ('file_names',), f'{self.ann_file}: a video')
         video_id, file_names = raw['id'], raw['file_names']
-        where = f'{self.ann_file}: video {video_id}'
-        if not file_names:
-            raise InputError(
-                f"{where}: has no frames ('file_names' is empty); remove it or list its images"
-            )
-        if raw.get('length', len(file_names)) != len(file_names):
-            raise InputError(
-                f"{where}: 'length' is {raw['length']} but 'file_names' lists "
-                f'{len(file_names)} images; make them agree'
-            )
-        if video_id in videos:
-            raise InputError(f'{where}: this id is given to two videos; make ids unique')
+        for frame, file_name in enumerate(file_names):
+            where = f'{self.ann_file}: video {quoted(video_id)}, frame {frame}'
+            check_file_name(file_name, where, self._absolute_paths)
         last = next(reversed(videos.values()), None)
         first_id = 0 if last is None else last['images'][-1]['img_id'] + 1
         images = [
@@ -233,53 +244,37 @@ class VISDataset(BaseVideoDataset):
         ]
         videos[video_id] = dict(video_id=video_id, video_length=len(images), images=images)
 
-    def _add_track(self, annotation: dict, videos: dict[int, dict], seen: set) -> None:
+    def _add_track(
+        self,
+        annotation: dict,
+        index: int,
+        videos: dict[int | str, dict],
+        lengths: dict[int | str, int],
+        seen: set,
+    ) -> None:
         """Checks one annotation and spreads it over the frames of its video."""
-        _require(
-            annotation,
-            ('id', 'video_id', 'category_id', 'segmentations'),
-            f'{self.ann_file}: an annotation',
-        )
-        ann_id, video_id = annotation['id'], annotation['video_id']
-        where = f'{self.ann_file}: annotation {ann_id} of video {video_id}'
-        if video_id not in videos:
-            raise InputError(f"{where}: no such video in 'videos'; add it or remove the annotation")
-        video = videos[video_id]
-        images = video['images']
+        where = check_track(annotation, index, self.ann_file, lengths, self.known_cat_ids)
+        images = videos[annotation['video_id']]['images']
         where += f' ({osp.dirname(images[0]["file_name"]) or images[0]["file_name"]})'
-        if ann_id in seen:
-            raise InputError(f'{where}: this id is given to two annotations; make ids unique')
-        seen.add(ann_id)
-        if annotation['category_id'] not in self.known_cat_ids:
-            raise InputError(
-                f"{where}: category_id {annotation['category_id']} is not in the list 'categories'"
-                f' ({", ".join(map(str, sorted(self.known_cat_ids)))}); correct it or add the '
-                'category'
-            )
-        segmentations = annotation['segmentations']
-        bboxes = annotation.get('bboxes') or [None] * len(images)
-        for key, values in (('segmentations', segmentations), ('bboxes', bboxes)):
-            if not isinstance(values, list) or len(values) != len(images):
-                entries = len(values) if isinstance(values, list) else 'no'
-                raise InputError(
-                    f"{where}: '{key}' has {entries} entries, the video has {len(images)} frames; "
-                    'give one entry a frame, null where the object is not seen'
-                )
+        check_new_id(annotation.get('id'), where, seen)
+        bboxes = annotation.get('bboxes')
+        if bboxes is None:
+            bboxes = [None] * len(images)
+        check_length('bboxes', bboxes, len(images), where)
         label = self.cat2label.get(annotation['category_id'])
-        crowd = bool(annotation.get('iscrowd', 0))
+        crowd = is_crowd(annotation, where)
         skipped = label is None or (crowd and not self.test_mode)
-        for image, segmentation, bbox in zip(images, segmentations, bboxes, strict=True):
-            if not segmentation:
+        size = images[0]['height'], images[0]['width']
+        masks = self._masks(annotation['segmentations'], *size, where)
+        for image, mask, bbox in zip(images, masks, bboxes, strict=True):
+            if mask is None:
                 continue
             frame = f'{where}, frame {image["frame_id"]}'
             with self._one_problem(frame):
-                mask = to_rle(segmentation, image['height'], image['width'], frame)
                 if bbox is None:
                     bbox = mask_utils.toBbox(mask).tolist()
-                elif len(bbox) != 4:
-                    raise InputError(
-                        f'{frame}: the box {bbox} is not [x, y, width, height]; mend it'
-                    )
+                else:
+                    check_box(bbox, *size, frame)
                 if skipped:
                     continue
                 x, y, width, height = bbox
@@ -289,16 +284,10 @@ class VISDataset(BaseVideoDataset):
                         bbox_label=label,
                         ignore_flag=int(crowd),
                         mask=mask,
-                        instance_id=ann_id,
+                        instance_id=annotation['id'] if self._ids_fit else index,
+                        annotation_id=annotation.get('id', index),
                     )
                 )
 
-
-def _require(entry: dict, keys: Sequence[str], where: str) -> None:
-    missing = [key for key in keys if key not in entry]
-    if missing:
-        name = f' (id {entry["id"]})' if 'id' in entry else ''
-        raise InputError(
-            f'{where}{name} lacks {", ".join(map(repr, missing))}; give a file in the YouTube-VIS '
-            'format'
-        )
+    def _masks(self, segmentations: list, height: int, width: int, where: str) -> list[dict | None]:
+        return masks_of_track(segmentations, height, width, where)

@@ -1,14 +1,12 @@
 """The YouTube-VIS metric for models that track boxes."""
 
-import copy
-
 import numpy as np
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
+from mmvis_cl.datasets.segmentations import masks_of_track
 from mmvis_cl.registry import METRICS
 
-from .track_ap import as_rle
 from .vis_metric import VISMetric
 
 
@@ -33,19 +31,23 @@ class BoxTrackMetric(VISMetric):
     def __init__(self, ann_file: str, any_class: bool = False, **kwargs) -> None:
         super().__init__(ann_file=ann_file, **kwargs)
         self.any_class = any_class
-        truth = self.annotations = copy.deepcopy(self.annotations)
-        sizes = {video['id']: (video['height'], video['width']) for video in truth['videos']}
-        for track in truth.get('annotations') or []:
+        sizes = {v['id']: (v['height'], v['width']) for v in self.annotations['videos']}
+        tracks = []
+        for index, track in enumerate(self.annotations.get('annotations') or []):
             size = sizes[track['video_id']]
-            track['segmentations'] = [
-                mask and _box_rle(mask_utils.toBbox(as_rle(mask, *size)), size)
-                for mask in track['segmentations']
+            where = f'{ann_file}: annotation {track.get("id", index)}'
+            boxes = [
+                mask and _box_rle(mask_utils.toBbox(mask), size)
+                for mask in masks_of_track(track['segmentations'], *size, where)
             ]
-            track.pop('areas', None)  # those of the masks
+            # without the areas, which are those of the masks
+            tracks.append({key: value for key, value in track.items() if key != 'areas'})
+            tracks[-1]['segmentations'] = boxes
             if any_class:
-                track['category_id'] = 1
+                tracks[-1]['category_id'] = 1
+        self.annotations = {**self.annotations, 'annotations': tracks}
         if any_class:
-            truth['categories'] = [dict(id=1, name='object')]
+            self.annotations['categories'] = [dict(id=1, name='object')]
 
     def _category_ids(self) -> list[int]:
         if self.any_class:

@@ -20,14 +20,13 @@ from itertools import pairwise
 
 import numpy as np
 
+from mmvis_cl.datasets.annotation_file import video_length
 from mmvis_cl.errors import InputError
 
 from .error_kinds import KINDS, MENDABLE, VideoOverlaps
-from .track_ap import as_rle, evaluate_tracks, load_annotations, load_results
-from .track_iou import SharedMasks
-from .track_matching import TrackEvaluation, TrackMasks, shown
+from .track_ap import MANY, checked_tracks, score_tracks
+from .track_matching import TrackEvaluation, shown
 
-_MANY = 5000  # results; about a second
 _KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 
 
@@ -66,36 +65,21 @@ def analyse_errors(
     Raises:
         InputError: As :func:`evaluate_tracks` does, and if no track is annotated.
     """
-    scores = evaluate_tracks(results, annotations, details=True, progress=progress)
-    if isinstance(results, (str, os.PathLike)):
-        results = load_results(results)
-    name = 'annotations'
-    if isinstance(annotations, (str, os.PathLike)):
-        name, annotations = annotations, load_annotations(annotations)
+    tracks = checked_tracks(results, annotations, progress)
+    scores = score_tracks(tracks, details=True, progress=progress)
     if scores['AP'] < 0:
-        raise InputError(f'{name}: no track is annotated, so there is no AP that could be lost')
+        raise InputError(
+            f'{tracks.name}: no track is annotated, so there is no AP that could be lost'
+        )
     if progress is None:
-        progress = sys.stderr.isatty() and len(results) >= _MANY
+        progress = sys.stderr.isatty() and len(tracks.predicted) >= MANY
+    annotations, videos = tracks.annotations, tracks.videos
 
-    videos = {video['id']: video for video in annotations['videos']}
-    categories = [category['id'] for category in annotations['categories']]
-    shared = SharedMasks()
-
-    def table(tracks: list[dict]) -> list[dict]:
-        return [
-            dict(
-                video_id=track['video_id'],
-                category_id=track['category_id'],
-                masks=_masks(track, videos, shared),
-                avg_area=0.0,
-                iscrowd=track.get('iscrowd', 0),
-                score=track.get('score'),
-            )
-            for track in tracks
-        ]
+    def all_sizes(entries: list[dict]) -> list[dict]:
+        return [dict(entry, avg_area=0.0) for entry in entries]
 
     evaluation = _MendableEvaluation(
-        videos, categories, table(annotations['annotations']), table(results)
+        videos, tracks.categories, all_sizes(tracks.annotated), all_sizes(tracks.predicted)
     )
     evaluation.evaluate(progress)
     evaluation.find_errors(progress)
@@ -110,10 +94,8 @@ def analyse_errors(
         gains[np.abs(gains) < 1e-12] = 0  # sums in another order
         losses[kind] = dict(AP=float(gains.mean()), AP50=float(gains[0]), count=count)
     merged = int(evaluation.merged.sum())
-    num_tracks = Counter(
-        track['video_id'] for track in annotations['annotations'] if not track.get('iscrowd')
-    )
-    num_results = Counter(track['video_id'] for track in results)
+    num_tracks = Counter(track['video_id'] for track in tracks.annotated if not track['iscrowd'])
+    num_results = Counter(track['video_id'] for track in tracks.predicted)
     return dict(
         scores=scores,
         losses=losses,
@@ -293,20 +275,6 @@ class _MendableEvaluation(TrackEvaluation):
         return sorted(errors, key=lambda error: error['video_id'])
 
 
-def _masks(track: dict, videos: dict, shared: SharedMasks) -> TrackMasks:
-    video = videos[track['video_id']]
-    size = video['height'], video['width']
-    return shared.get(
-        track['segmentations'],
-        lambda: TrackMasks([rle and as_rle(rle, *size) for rle in track['segmentations']]),
-        scope=video['id'],
-    )
-
-
-def _video_length(video: dict) -> int:
-    return video.get('length', len(video.get('file_names', ())))
-
-
 def _length_ranges(lengths: Collection[int]) -> list[tuple[int, int]]:
     """Up to three ranges, both ends included, with about as many of the lengths in each."""
     distinct, counts = np.unique(list(lengths), return_counts=True)
@@ -319,7 +287,7 @@ def _length_ranges(lengths: Collection[int]) -> list[tuple[int, int]]:
 
 
 def _by_video_length(evaluation: _MendableEvaluation, videos: dict, tracks: Counter) -> list[dict]:
-    lengths = {video_id: _video_length(video) for video_id, video in videos.items()}
+    lengths = {video_id: video_length(video) for video_id, video in videos.items()}
     rows = []
     for low, high in _length_ranges(lengths.values()):
         ids = {video_id for video_id, length in lengths.items() if low <= length <= high}

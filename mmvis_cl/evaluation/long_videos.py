@@ -1,15 +1,17 @@
 """Which videos are long: YouTube-VIS 2022 scores short and long ones apart and takes the mean."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.datasets.annotation_file import video_length
+from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.json_file import read_bytes, read_json
 
 # How the videos that are long can be told; see `long_video_ids`.
-LongVideos = int | str | Sequence[int]
+LongVideos = int | str | Sequence[int | str]
 
 
-def long_video_ids(annotations: dict, long_videos: LongVideos) -> set[int]:
+def long_video_ids(annotations: dict, long_videos: LongVideos) -> set[int | str]:
     """The ids of the long videos.
 
     Args:
@@ -37,19 +39,22 @@ def long_video_ids(annotations: dict, long_videos: LongVideos) -> set[int]:
     if isinstance(long_videos, int):
         name = f'long_videos={long_videos} (frames or more)'
         found = {
-            video_id
-            for video_id, video in videos.items()
-            if video.get('length', len(video.get('file_names', ()))) >= long_videos
+            video_id for video_id, video in videos.items() if video_length(video) >= long_videos
         }
     elif not isinstance(long_videos, str) or long_videos.endswith(('.json', '.txt')):
         from_file = isinstance(long_videos, str)
         name = long_videos if from_file else 'long_videos (a list of ids)'
-        found = _read_ids(long_videos) if from_file else set(long_videos)
+        if from_file:
+            found = _read_ids(long_videos, videos)
+        else:
+            found = {video_id for video_id in long_videos if isinstance(video_id, (int, str))}
+            if len(found) < len(set(map(str, long_videos))):
+                raise InputError(f'{name}: has something that is no id; give ids of videos')
         unknown = sorted(found - set(videos), key=str)
         if unknown:
             raise InputError(
                 f'{name}: {len(unknown)} of its {len(found)} ids are not among the annotated '
-                f'videos, {unknown[0]!r} for instance; give ids of these annotations'
+                f'videos, {quoted(unknown[0])} for instance; give ids of these annotations'
             )
     else:
         name = f'long_videos={long_videos!r} (a key of the videos)'
@@ -67,18 +72,25 @@ def long_video_ids(annotations: dict, long_videos: LongVideos) -> set[int]:
     return found
 
 
-def _read_ids(path: str) -> set[int]:
-    try:
-        with open(path, encoding='utf-8') as file:
-            text = file.read()
-        content = json.loads(text) if path.endswith('.json') else text.split()
+def _read_ids(path: str, known: Collection[int | str]) -> set[int | str]:
+    if path.endswith('.json'):
+        content = read_json(path)
         if isinstance(content, dict):
-            content = [video['id'] for video in content['videos']]
-        return {int(video_id) for video_id in content}
-    except OSError as error:
-        raise InputError(f'{path}: can not be read ({error.strerror})') from None
-    except (ValueError, TypeError, LookupError):
-        raise InputError(
-            f'{path}: not a list of video ids; give a .json list, an annotation file of the long '
-            'videos, or a .txt file with ids between spaces'
-        ) from None
+            content = content.get('videos')
+            if isinstance(content, list):
+                content = [isinstance(video, dict) and video.get('id') for video in content]
+        if isinstance(content, list) and all(type(each) in (int, str) for each in content):
+            return set(content)
+    else:
+        try:
+            words = read_bytes(Path(path)).decode('utf-8-sig').split()
+        except UnicodeDecodeError:
+            words = ['']
+        # A text file does not tell numbers from texts.
+        by_text = {str(video_id): video_id for video_id in known}
+        if all(word in by_text or word.isdecimal() for word in words):
+            return {by_text.get(word, word) for word in words}
+    raise InputError(
+        f'{path}: not a list of video ids; give a .json list, an annotation file of the long '
+        'videos, or a .txt file with ids between spaces'
+    )

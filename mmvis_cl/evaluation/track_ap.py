@@ -1,27 +1,30 @@
 """Average precision of tracks: the YouTube-VIS evaluation, on files or on what was read from them.
 
 The evaluation itself is ``TrackEvaluation``, with the figures of mmdet's ``YTVISeval``, which is
-the official one. This module reads and checks its input, and hands out all figures unrounded.
+the official one. This module hands out all figures unrounded.
 """
 
 import contextlib
 import io
-import json
-import math
 import os
 import sys
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from numbers import Real
-from pathlib import Path
+from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.datasets.annotation_file import (
+    check_annotations,
+    is_crowd,
+    load_annotations,
+    mean_area_of,
+)
+from mmvis_cl.datasets.segmentations import masks_of_track
+from mmvis_cl.errors import quoted
 
 from .long_videos import LongVideos, long_video_ids
+from .result_file import check_result, load_results
 from .track_iou import SharedMasks
 from .track_matching import TrackEvaluation, TrackMasks, shown
 
@@ -42,7 +45,7 @@ METRICS = (
 # Behind the name of a figure: of the short and the long videos alone, and the mean of the two.
 SUBSETS = ('short', 'long', 'mean')
 # Results that take about a second: from here on a progress bar is worth it.
-_MANY = 5000
+MANY = 5000
 _ENDS = {'all': '', **{subset: f'_{subset}' for subset in SUBSETS}}
 
 
@@ -80,28 +83,114 @@ def evaluate_tracks(
         InputError: If a file can't be read or does not hold what it should, or if results and
             annotations do not fit together.
     """
-    results, results_name = _content(results, load_results, 'results')
-    annotations, annotations_name = _content(annotations, load_annotations, 'annotations')
+    tracks = checked_tracks(results, annotations, progress)
+    return score_tracks(tracks, details, long_videos, progress)
+
+
+class CheckedTracks(NamedTuple):
+    """Results and annotations that fit together.
+
+    Attributes:
+        annotations (dict): content of the annotation file.
+        name (str): of that file.
+        videos (dict[int | str, dict]): by id.
+        categories (dict[int | str, str]): names by id.
+        annotated (list[dict]): of each annotation ``video_id``, ``category_id``, ``masks``
+            (``TrackMasks``), ``iscrowd`` and, if the file has areas, ``avg_area`` in pixels.
+        predicted (list[dict]): of each result ``video_id``, ``category_id``, ``masks`` and
+            ``score``.
+    """
+
+    annotations: dict
+    name: str
+    videos: dict
+    categories: dict
+    annotated: list
+    predicted: list
+
+
+def checked_tracks(
+    results: list[dict] | str | os.PathLike,
+    annotations: dict | str | os.PathLike,
+    progress: bool | None = None,
+) -> CheckedTracks:
+    """Read and check what :func:`evaluate_tracks` scores.
+
+    Args:
+        results: As there.
+        annotations: As there.
+        progress: As there.
+
+    Returns:
+        The tracks; equal lists of masks are one object.
+
+    Raises:
+        InputError: As there.
+    """
+    results_name, name = 'results', 'annotations'
+    if isinstance(results, (str, os.PathLike)):
+        results_name, results = str(results), load_results(results)
+    if isinstance(annotations, (str, os.PathLike)):
+        name, annotations = str(annotations), load_annotations(annotations)
+    else:
+        check_annotations(annotations, name)
     videos = {video['id']: video for video in annotations['videos']}
     categories = {category['id']: category['name'] for category in annotations['categories']}
     if progress is None:
-        progress = sys.stderr.isatty() and len(results) >= _MANY
+        progress = sys.stderr.isatty() and len(results) >= MANY
     shared = SharedMasks()
+
+    def checked(track: dict, where: str) -> dict:
+        video = videos[track['video_id']]
+        masks = shared.get(
+            track['segmentations'],
+            lambda: TrackMasks(
+                masks_of_track(track['segmentations'], video['height'], video['width'], where)
+            ),
+            scope=video['id'],
+        )
+        return dict(video_id=video['id'], category_id=track['category_id'], masks=masks)
+
     predicted = []
     for index, track in enumerate(shown(results, progress, 'checking results')):
-        where = f'{results_name}: entry {index}'
-        checked = _checked_track(track, where, videos, categories, shared)
-        predicted.append(checked | dict(score=_checked_score(track, where)))
-    annotated = [
-        _checked_track(track, f'{annotations_name}: annotation {index}', videos, categories, shared)
-        | dict(iscrowd=track.get('iscrowd', 0))
-        for index, track in enumerate(annotations['annotations'])
-    ]
-    for track, annotation in zip(annotated, annotations['annotations'], strict=True):
-        if 'areas' in annotation:
-            seen = [area for area in annotation['areas'] if area]
-            track['avg_area'] = float(np.mean(seen)) if seen else 0.0
+        where = check_result(track, f'{results_name}: entry {index}', videos, categories)
+        predicted.append(checked(track, where) | dict(score=float(track['score'])))
+    annotated = []
+    for index, track in enumerate(annotations['annotations']):
+        of = f'annotation {quoted(track["id"])}' if 'id' in track else f'annotation {index}'
+        where = f'{name}: {of} (video {quoted(track["video_id"])})'
+        area = mean_area_of(track)
+        annotated.append(
+            checked(track, where)
+            | dict(iscrowd=is_crowd(track, where))
+            | ({} if area is None else dict(avg_area=area))
+        )
+    return CheckedTracks(annotations, name, videos, categories, annotated, predicted)
 
+
+def score_tracks(
+    tracks: CheckedTracks,
+    details: bool = False,
+    long_videos: LongVideos | None = None,
+    progress: bool | None = None,
+) -> dict:
+    """What :func:`evaluate_tracks` does with tracks that are checked.
+
+    Args:
+        tracks: From :func:`checked_tracks`.
+        details: As there.
+        long_videos: As there.
+        progress: As there.
+
+    Returns:
+        As there.
+
+    Raises:
+        InputError: ``long_videos`` does not fit.
+    """
+    annotations, _, videos, categories, annotated, predicted = tracks
+    if progress is None:
+        progress = sys.stderr.isatty() and len(predicted) >= MANY
     evaluation = TrackEvaluation(videos, categories, annotated, predicted)
     evaluation.evaluate(progress)
     parts = {}
@@ -135,58 +224,6 @@ def evaluate_tracks(
     return scores
 
 
-def load_results(path: str | os.PathLike) -> list[dict]:
-    """Read a result file: ``.json``, or a submission ``.zip`` with ``results.json`` inside.
-
-    Raises:
-        InputError: If the file is missing, broken or not a list of tracks.
-    """
-    path = Path(path)
-    text = _read(path)
-    if path.suffix == '.zip':
-        try:
-            with zipfile.ZipFile(io.BytesIO(text)) as archive:
-                text = archive.read('results.json')
-        except KeyError:
-            raise InputError(
-                f'{path}: no results.json inside; a submission has it at the top level'
-            ) from None
-        except zipfile.BadZipFile as error:
-            raise InputError(f'{path}: not a usable zip file ({error})') from None
-    results = _parse(path, text)
-    if not isinstance(results, list) or not all(isinstance(track, dict) for track in results):
-        raise InputError(
-            f'{path}: not a YouTube-VIS result file, which is a list of tracks '
-            '(video_id, category_id, score, segmentations)'
-        )
-    return results
-
-
-def load_annotations(path: str | os.PathLike, need_tracks: bool = True) -> dict:
-    """Read an annotation file in the format of YouTube-VIS.
-
-    Args:
-        path: The JSON file.
-        need_tracks: Whether a file without annotated tracks is an error.
-
-    Raises:
-        InputError: If the file is missing or broken, or has no videos, categories or annotations.
-    """
-    path = Path(path)
-    annotations = _parse(path, _read(path))
-    keys = ['videos', 'categories'] + ['annotations'] * need_tracks
-    for key in keys:
-        if not isinstance(annotations, dict) or not isinstance(annotations.get(key), list):
-            hint = (
-                ' (the validation and test files of YouTube-VIS come without: use format_only and '
-                'submit the zip)'
-                if key == 'annotations'
-                else ''
-            )
-            raise InputError(f"{path}: no list '{key}', so not a YouTube-VIS annotation file{hint}")
-    return annotations
-
-
 def format_scores(scores: dict) -> str:
     """The figures of ``METRICS`` as a table; '-' where nothing is annotated.
 
@@ -212,15 +249,6 @@ def format_scores(scores: dict) -> str:
     )
 
 
-def as_rle(segmentation: dict | list, height: int, width: int) -> dict:
-    """Compressed RLE of a segmentation as COCO has it: polygons, a list of counts, or RLE."""
-    if isinstance(segmentation, list):
-        return mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation['counts'], list):
-        return mask_utils.frPyObjects(segmentation, height, width)
-    return segmentation
-
-
 def _figures(
     evaluation: TrackEvaluation, video_ids: Collection[int] | None = None
 ) -> dict[str, float]:
@@ -232,95 +260,6 @@ def _figures(
 
 def _tracks_of(video_ids: set[int], *groups: list[dict]) -> tuple[list[dict], ...]:
     return tuple([track for track in tracks if track['video_id'] in video_ids] for tracks in groups)
-
-
-def _content(source: object, load: Callable, name: str) -> tuple:
-    if isinstance(source, (str, os.PathLike)):
-        return load(source), str(source)
-    return source, name
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f'{path}: no such file') from None
-    except OSError as error:
-        raise InputError(f'{path}: can not be read ({error.strerror})') from None
-
-
-def _parse(path: Path, text: bytes) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f'{path}: not valid JSON ({error}); is the file whole?') from None
-
-
-def _checked_track(
-    track: dict, where: str, videos: dict, categories: dict, shared: SharedMasks
-) -> dict:
-    """What ``TrackEvaluation`` looks at."""
-    for key in ('video_id', 'category_id', 'segmentations'):
-        if key not in track:
-            raise InputError(f"{where}: has no '{key}'")
-    video = videos.get(track['video_id'])
-    if video is None:
-        raise InputError(
-            f'{where}: video_id {track["video_id"]} is not in the annotations; '
-            'were the results made from another set of videos?'
-        )
-    where = f'{where} (video {video["id"]})'
-    if track['category_id'] not in categories:
-        raise InputError(
-            f'{where}: category_id {track["category_id"]} is not in the annotations, which have '
-            f'{_shortened(sorted(categories))}; were the results made with other classes?'
-        )
-    height, width = video['height'], video['width']
-    length = video.get('length', len(video.get('file_names', ())))
-    if len(track['segmentations']) != length:
-        raise InputError(
-            f'{where}: {len(track["segmentations"])} segmentations, but the video has {length} '
-            'frames; there must be one for each frame, null where the object is unseen'
-        )
-
-    def checked_masks() -> TrackMasks:
-        size = [height, width]
-        rles = [
-            rle
-            if not rle or (type(rle) is dict and rle['size'] == size and type(rle['counts']) is str)
-            else _checked_rle(rle, height, width, f'{where}, frame {frame_id}')
-            for frame_id, rle in enumerate(track['segmentations'])
-        ]
-        return TrackMasks(rles)
-
-    masks = shared.get(track['segmentations'], checked_masks, scope=video['id'])
-    return dict(video_id=video['id'], category_id=track['category_id'], masks=masks)
-
-
-def _checked_rle(segmentation: dict | list, height: int, width: int, where: str) -> dict:
-    if isinstance(segmentation, dict) and list(segmentation['size']) != [height, width]:
-        raise InputError(
-            f'{where}: the mask is {_size(segmentation["size"])}, but the video is '
-            f'{_size((height, width))} (height x width); masks must have the size of the original '
-            'frames'
-        )
-    return as_rle(segmentation, height, width)
-
-
-def _checked_score(track: dict, where: str) -> float:
-    score = track.get('score')
-    if not isinstance(score, Real) or not math.isfinite(score):
-        raise InputError(f'{where}: the score is {score!r}, not a finite number')
-    return float(score)
-
-
-def _size(size: Sequence[int]) -> str:
-    return 'x'.join(str(side) for side in size)
-
-
-def _shortened(values: list) -> str:
-    text = ', '.join(str(value) for value in values[:8])
-    return text if len(values) <= 8 else f'{text} ... {values[-1]}'
 
 
 def _class_scores(evaluation: dict, index: int) -> dict:

@@ -1,7 +1,6 @@
 """The YouTube-VIS metric for mmengine's loops."""
 
 import json
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -14,12 +13,15 @@ from mmengine.logging import MMLogger
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.datasets.annotation_file import load_annotations
+from mmvis_cl.datasets.segmentations import to_rle
+from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.files import whole_file
 from mmvis_cl.registry import METRICS
 
 from .long_videos import LongVideos, long_video_ids
 from .track_ap import METRICS as SCORE_NAMES
-from .track_ap import SUBSETS, as_rle, evaluate_tracks, format_scores, load_annotations
+from .track_ap import SUBSETS, evaluate_tracks, format_scores
 
 
 @METRICS.register_module()
@@ -106,7 +108,7 @@ class VISMetric(BaseVideoMetric):
                 sample = sample.to_dict()
             for frame in sample['video_data_samples']:
                 self._process_frame(frame)
-            video = self._open_videos[int(sample['video_data_samples'][-1].video_id)]
+            video = self._open_videos[_id_of(sample['video_data_samples'][-1])]
             video_result = sample.get('video_result')
             if video_result is not None:
                 video['tracks'] = [
@@ -140,8 +142,8 @@ class VISMetric(BaseVideoMetric):
             if 'tracks' not in video:
                 raise InputError(
                     f'VISMetric: only {video["seen"]} of the {video["length"]} frames of video '
-                    f'{video["video_id"]} were processed; test all frames of a video on one '
-                    'process, for instance with the sampler TrackImgSampler'
+                    f'{quoted(video["video_id"])} were processed; test all frames of a video on '
+                    'one process, for instance with the sampler TrackImgSampler'
                 )
             videos.setdefault(video['video_id'], video)
         category_ids = self._category_ids()
@@ -169,9 +171,9 @@ class VISMetric(BaseVideoMetric):
 
     def _process_frame(self, frame: BaseDataElement) -> None:
         video = self._open_videos.setdefault(
-            int(frame.video_id),
+            _id_of(frame),
             dict(
-                video_id=int(frame.video_id),
+                video_id=_id_of(frame),
                 length=int(frame.ori_video_length),
                 ori_shape=tuple(int(side) for side in frame.ori_shape[:2]),
                 seen=0,
@@ -215,7 +217,8 @@ class VISMetric(BaseVideoMetric):
                     segmentations=[None] * video['length'],
                 ),
             )
-            track['segmentations'][frame_id] = as_rle(instance['mask'], *video['ori_shape'])
+            where = f'video {quoted(video["video_id"])}, frame {frame_id}'
+            track['segmentations'][frame_id] = to_rle(instance['mask'], *video['ori_shape'], where)
 
     def _category_ids(self) -> list[int]:
         """The category id of each label."""
@@ -226,8 +229,8 @@ class VISMetric(BaseVideoMetric):
         missing = [name for name in classes if name not in by_name]
         if missing:
             raise InputError(
-                f'{self.ann_file}: has no category {missing[0]!r}, which is a class of the data '
-                'set; give VISMetric the ann_file of the data set that is tested'
+                f'{self.ann_file}: has no category {quoted(missing[0])}, which is a class of the '
+                'data set; give VISMetric the ann_file of the data set that is tested'
             )
         return [by_name[name] for name in classes]
 
@@ -238,8 +241,8 @@ class VISMetric(BaseVideoMetric):
             if left_out:
                 raise InputError(
                     f'VISMetric: {len(known) - len(left_out)} of the {len(known)} videos of '
-                    f'{self.ann_file} were processed, video {left_out[0]} for instance was not; '
-                    'to score some of the videos only, leave ann_file out'
+                    f'{self.ann_file} were processed, video {quoted(left_out[0])} for instance was '
+                    'not; to score some of the videos only, leave ann_file out'
                 )
             return self.annotations
         without = [video_id for video_id, video in videos.items() if video['truth'] is None]
@@ -278,15 +281,22 @@ class VISMetric(BaseVideoMetric):
 
     def _write(self, tracks: list[dict]) -> None:
         path = Path(f'{self.outfile_prefix}.json')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f'.{path.name}.{os.getpid()}')
-        written.write_text(json.dumps(tracks))
-        written.replace(path)
+        with whole_file(path) as file:
+            file.write(json.dumps(tracks))
         if self.format_only:
             path = Path(f'{self.outfile_prefix}.zip')
-            with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+            with (
+                whole_file(path, 'wb') as file,
+                zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive,
+            ):
                 archive.writestr('results.json', json.dumps(tracks))
         MMLogger.get_current_instance().info(f'{len(tracks)} tracks written to {path}')
+
+
+def _id_of(frame: BaseDataElement) -> int | str:
+    """The video's id as its file has it: the text '12' does not become the number 12."""
+    video_id = frame.video_id
+    return video_id if isinstance(video_id, str) else int(video_id)
 
 
 def _finished(video: dict) -> dict:

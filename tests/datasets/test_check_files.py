@@ -145,15 +145,15 @@ def test_all_problems_of_the_annotations(tree, vis_content):
     messages = [message for _, message in report.problems]
     wanted = [
         'video 6: has no frames',
-        "a video (id 7) lacks 'width'",
+        "entry 2 of videos (id 7) lacks 'width', 'height'",
         'annotation 11 of video 5 (clip), frame 2: the RLE is of size',
-        'annotation 11 of video 5 (clip), frame 3: the box [1, 2]',
         'annotation 11 of video 5 (clip), frame 7: the RLE',
-        'annotation 12 of video 5 (clip): category_id 4',
-        "annotation 13 of video 5 (clip): 'segmentations' has 11 entries",
+        'annotation 11 of video 5 (clip), frame 3: the box [1, 2]',
+        'annotation 12 of video 5: category_id 4',
+        "annotation 13 of video 5: 'segmentations' has 11 entries",
         'annotation 20 of video 9: no such video',
         *[f'annotation 21 of video 5 (clip), frame {i}: 3 is no mask' for i in range(12)],
-        'entry 6 of annotations has values of the wrong kind',
+        'entry 6 of annotations is 17, no object {...}',
     ]
     assert len(messages) == len(wanted)
     for message, text in zip(messages, wanted, strict=True):

@@ -114,12 +114,12 @@ def change(content, case):
 @pytest.mark.parametrize(
     'case, message',
     [
-        ('not json', 'not a COCO annotation file'),
+        ('not json', 'not valid JSON'),
         ('a list', 'not a COCO annotation file'),
         ('videos', "no list 'images', 'categories', 'annotations' at its top level"),
         ('no category', "has no category 'sheep'"),
         ('no segmentation', "image 100 has an annotation without 'segmentation'"),
-        ('no area', "image 100 or one of its annotations lacks 'area'"),
+        ('no area', "entry 1 of annotations (id 2) lacks 'area'"),
         ('nothing', 'the training set is empty: it has 4 images'),
     ],
 )

@@ -28,7 +28,8 @@ def test_reads_tracks_frame_by_frame(build_vis):
     assert len({image['img_id'] for image in video['images']}) == 12
     image = video['images'][3]
     assert image['img_path'].endswith('JPEGImages/clip/00003.png')
-    assert [i['instance_id'] for i in image['instances']] == [11, 12]
+    assert [i['annotation_id'] for i in image['instances']] == [11, 12]
+    assert [i['annotation_id'] for i in video['images'][4]['instances']] == [11, 12, 13]
     assert [i['instance_id'] for i in video['images'][4]['instances']] == [11, 12, 13]
     square = image['instances'][1]
     assert square['bbox'] == [26, 10, 36, 20]
@@ -59,7 +60,7 @@ def test_classes_choose_and_order_the_labels(build_vis):
     video = build_vis(classes=('dog', 'cat')).get_data_info(0)
     assert [i['bbox_label'] for i in video['images'][0]['instances']] == [1, 0, 1]
     dogs = build_vis(metainfo=dict(classes=('dog',))).get_data_info(0)
-    assert [i['instance_id'] for i in dogs['images'][0]['instances']] == [12]
+    assert [i['annotation_id'] for i in dogs['images'][0]['instances']] == [12]
 
 
 @pytest.mark.parametrize('year, list_of', [('2019', '2019'), ('2021', '2021'), ('2022', '2021')])
@@ -94,12 +95,24 @@ def test_ovis_in_either_spelling(build_vis, vis_content, last):
         build_vis(classes=('vehicle',))
 
 
+@pytest.mark.parametrize('ids', [('a', 'b', '12'), (900100000011, 2**70, 3), (None,) * 3])
+def test_tracks_are_numbered_where_their_ids_fit_no_array(build_vis, vis_content, ids):
+    for annotation, value in zip(vis_content['annotations'], ids, strict=True):
+        annotation['id'] = value
+        if value is None:
+            del annotation['id']
+    instances = build_vis().get_data_info(0)['images'][4]['instances']
+    assert [i['instance_id'] for i in instances] == [0, 1, 2]
+    expected = [0, 1, 2] if ids[0] is None else list(ids)
+    assert [i['annotation_id'] for i in instances] == expected
+
+
 def test_crowd_is_left_out_of_training_only(build_vis, vis_content):
     vis_content['annotations'][1]['iscrowd'] = 1
     train = build_vis().get_data_info(0)['images'][0]['instances']
-    assert [i['instance_id'] for i in train] == [11, 13]
+    assert [i['annotation_id'] for i in train] == [11, 13]
     test = build_vis(test_mode=True).get_data_info(0)['images'][0]['instances']
-    assert [(i['instance_id'], i['ignore_flag']) for i in test] == [(11, 0), (12, 1), (13, 0)]
+    assert [(i['annotation_id'], i['ignore_flag']) for i in test] == [(11, 0), (12, 1), (13, 0)]
 
 
 def test_training_drops_videos_without_annotation_but_keeps_empty_frames(build_vis, vis_content):
@@ -199,9 +212,15 @@ TRACK = r'train\.json: annotation 12 of video 5 \(clip\)'
 @pytest.mark.parametrize(
     'damage, message',
     [
-        (short_segmentations, TRACK + r": 'segmentations' has 11 entries, .* 12 frames"),
+        (
+            short_segmentations,
+            r"12 of video 5: 'segmentations' has 11 entries, .* 12 frames",
+        ),
         (short_bboxes, TRACK + r": 'bboxes' has 11 entries, .* 12 frames"),
-        (unknown_category, TRACK + r': category_id 4 is not in the list .*\(3, 7\)'),
+        (
+            unknown_category,
+            r'12 of video 5: category_id 4 is not in the list .*\(3, 7\)',
+        ),
         (unknown_video, r"annotation 12 of video 9: no such video in 'videos'"),
         (other_size, TRACK + r', frame 2: the RLE is of size \[30, 40\], .* \[60, 80\]'),
         (other_area, TRACK + r', frame 2: the RLE covers 30 pixels, the video has 4800'),
@@ -212,7 +231,7 @@ TRACK = r'train\.json: annotation 12 of video 5 \(clip\)'
         (two_points, TRACK + r', frame 2: a polygon needs at least three points'),
         (no_frames, r'train\.json: video 5: has no frames'),
         (other_length, r"train\.json: video 5: 'length' is 13 but .* 12 images"),
-        (no_height, r"train\.json: a video \(id 5\) lacks 'height'"),
+        (no_height, r"train\.json: entry 0 of videos \(id 5\) lacks 'height'"),
         (twice_the_same_id, r'annotation 11 of video 5 \(clip\): this id is given to two'),
         (no_videos, r"train\.json: no list 'videos' at its top level"),
     ],

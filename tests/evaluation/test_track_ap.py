@@ -225,12 +225,15 @@ def test_details():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(segmentations=[BOX] * 3), r'entry 1 \(video 1\): 3 segmentations.* has 4 frames'),
+        (
+            dict(segmentations=[BOX] * 3),
+            r"entry 1 \(video 1\): 'segmentations' has 3 entries, .* has 4 frames",
+        ),
         (dict(video_id=9), 'entry 1: video_id 9 is not in the annotations'),
         (dict(category_id=2), r'entry 1 \(video 1\): category_id 2 is not .* which have 1, 7'),
         (
             dict(segmentations=[None, None, dict(BOX, size=[60, 40]), None]),
-            r'entry 1 \(video 1\), frame 2: the mask is 60x40, but the video is 40x60',
+            r'entry 1 \(video 1\), frame 2: the RLE is of size \[60, 40\], the video is \[40, 60\]',
         ),
         (dict(score=float('nan')), 'entry 1: the score is nan'),
         (dict(score='high'), "entry 1: the score is 'high'"),
@@ -246,10 +249,12 @@ def test_results_that_do_not_fit(change, message):
 
 def test_annotations_that_do_not_fit():
     annotations = annotations_of((1, 1, [BOX] * 5))
-    with pytest.raises(InputError, match=r'annotation 0.*5 segmentations, but the video has 4'):
+    with pytest.raises(
+        InputError, match=r"annotation 1 .*'segmentations' has 5 entries, the video has 4"
+    ):
         evaluate_tracks([], annotations)
     annotations = annotations_of((1, 3, [BOX] * 4))
-    with pytest.raises(InputError, match=r'annotation 0.*category_id 3'):
+    with pytest.raises(InputError, match=r'annotation 1 .*category_id 3'):
         evaluate_tracks([], annotations)
 
 

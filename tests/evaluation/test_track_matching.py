@@ -241,6 +241,6 @@ def test_the_bar_is_shown_if_asked_for(monkeypatch, capsys):
     monkeypatch.setattr('sys.stderr.isatty', lambda: True)
     evaluate_tracks(results, annotations)
     assert len(bars) == 2
-    monkeypatch.setattr('mmvis_cl.evaluation.track_ap._MANY', 1)
+    monkeypatch.setattr('mmvis_cl.evaluation.track_ap.MANY', 1)
     evaluate_tracks(results, annotations)
     assert len(bars) == 4

@@ -107,10 +107,10 @@ def test_frames_too_large_for_a_block_of_32_bits():
 @pytest.mark.parametrize(
     ('counts', 'reason'),
     [
-        ('04', 'covers 4 pixels, but the frame has 6'),
+        ('04', 'covers 4 pixels, the video has 6'),
         ('0T1', 'covers'),
         ('0P', 'ends within a number'),
-        ('', 'broken RLE'),
+        ('', 'is broken'),
         ('0 6', 'characters that RLE does not have'),
         ('27N', 'negative'),
     ],
@@ -125,6 +125,9 @@ def test_broken_rle_is_told_with_its_video_and_frame(counts, reason):
         categories=[dict(id=1, name='a')],
         annotations=[track],
     )
-    with pytest.raises(InputError, match=f'^video 7: frame 1: .*({reason})'):
+    with pytest.raises(InputError, match=rf'^results: entry 0 \(video 7\), frame 1: .*{reason}'):
         evaluate_tracks([broken], annotations)
+    # Who compares tracks that went through no door is told as well.
+    with pytest.raises(InputError, match=r'^frame 1: .*(RLE)'):
+        TrackRuns([broken['segmentations']])
     assert evaluate_tracks([dict(track, score=0.5)], annotations)['AP'] == pytest.approx(1)

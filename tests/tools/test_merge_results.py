@@ -142,16 +142,22 @@ def test_annotated_tracks_are_needed_for_scores_only(run, annotations, results, 
     [
         (lambda t: t.update(video_id=99), 'entry 1: video_id 99 is not in the annotations'),
         (lambda t: t.update(category_id=99), 'category_id 99 is not in the annotations'),
-        (lambda t: t.update(score='high'), "the score is 'high', not a number"),
+        (lambda t: t.update(score='high'), "the score is 'high', not a finite number"),
         (lambda t: t.update(score=-2.5), 'the score is -2.5; scores must be comparable'),
         (lambda t: t.update(score=float('nan')), 'the score is nan'),
         (lambda t: t.pop('score'), "entry 1: has no 'score'"),
-        (lambda t: t['segmentations'].pop(), '5 segmentations, but the video has 6 frames'),
-        (lambda t: t.update(segmentations=None), 'no segmentations, but the video has 6 frames'),
-        (lambda t: t['segmentations'].insert(0, mask(8, 9)), '7 segmentations'),
+        (
+            lambda t: t['segmentations'].pop(),
+            "'segmentations' has 5 entries, the video",
+        ),
+        (
+            lambda t: t.update(segmentations=None),
+            "'segmentations' has no entries, the",
+        ),
+        (lambda t: t['segmentations'].insert(0, mask(8, 9)), "'segmentations' has 7 entries"),
         (
             lambda t: t['segmentations'].__setitem__(2, mask(8, 9)),
-            'frame 2: not an RLE of the size [96, 160]',
+            'frame 2: the RLE is of size [8, 9], the video is [96, 160]',
         ),
     ],
 )

@@ -6,10 +6,10 @@ random. Score the file that is written with eval_vis.py.
 
 import argparse
 import json
-from pathlib import Path
 
-from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import load_results, shuffle_identities
+from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.evaluation import check_results_alone, load_results, shuffle_identities
+from mmvis_cl.files import whole_file
 
 
 def main() -> None:
@@ -18,13 +18,16 @@ def main() -> None:
     parser.add_argument('out', help='the result .json to write')
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    try:
-        shuffled = shuffle_identities(load_results(args.results), args.seed)
-    except InputError as error:
-        parser.exit(2, f'error: {error}\n')
-    Path(args.out).write_text(json.dumps(shuffled))
+    if args.seed < 0:
+        raise InputError(f'--seed {args.seed}: must not be negative; give 0 or more')
+    results = load_results(args.results)
+    check_results_alone(results, args.results)
+    shuffled = shuffle_identities(results, args.seed)
+    with whole_file(args.out) as file:
+        file.write(json.dumps(shuffled))
     print(f'{len(shuffled)} tracks written to {args.out}')
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors():
+        main()

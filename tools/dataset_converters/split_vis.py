@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mmvis_cl.datasets.annotation_file import load_annotations
 from mmvis_cl.datasets.split_videos import split_videos
-from mmvis_cl.engine.cli import one_line_errors
-from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import load_annotations
+from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.files import whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,10 +48,8 @@ def main() -> None:
         except InputError as error:
             raise InputError(f'{args.annotations}: {error}') from error
         for out, part in zip(outs, parts, strict=True):
-            # under another name until it is whole
-            unfinished = out.with_name(out.name + '.part')
-            unfinished.write_text(json.dumps(part))
-            unfinished.replace(out)
+            with whole_file(out) as file:
+                file.write(json.dumps(part))
 
     table = Table('videos by class', 'training', 'validation', box=None)
     for category in content['categories']:

@@ -5,14 +5,13 @@
 
 import argparse
 import json
-import os
 
 from pycocotools import mask as mask_utils
 from rich.progress import track
 
 from mmvis_cl.datasets import VISDataset
-from mmvis_cl.engine.cli import one_line_errors
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.files import whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,7 +41,8 @@ def images_of(path: str, every: int) -> dict:
     Raises:
         InputError: See `VISDataset`.
     """
-    dataset = VISDataset(ann_file=path, test_mode=True, lazy_init=True)
+    # The images are not read here, so that it does not matter where they are.
+    dataset = VISDataset(ann_file=path, test_mode=True, absolute_paths=True, lazy_init=True)
     videos = dataset.load_data_list()
     categories = {label: cat_id for cat_id, label in dataset.cat2label.items()}
     images, annotations = [], []
@@ -63,7 +63,7 @@ def images_of(path: str, every: int) -> dict:
                         id=len(annotations) + 1,
                         image_id=image['img_id'],
                         category_id=categories[instance['bbox_label']],
-                        track_id=instance['instance_id'],
+                        track_id=instance['annotation_id'],
                         iscrowd=instance['ignore_flag'],
                         segmentation=mask,
                         area=int(mask_utils.area(mask)),
@@ -86,9 +86,8 @@ def main() -> None:
         if args.every < 1:
             raise InputError(f'--every {args.every}: must be at least 1')
         content = images_of(args.input, args.every)
-        os.makedirs(os.path.dirname(os.path.abspath(args.output)), exist_ok=True)
-        with open(args.output, 'w') as file:
-            json.dump(content, file)
+        with whole_file(args.output) as file:
+            file.write(json.dumps(content))
     print(
         f'{args.output}: {len(content["images"])} images, {len(content["annotations"])} annotations'
     )

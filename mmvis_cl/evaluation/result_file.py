@@ -1,0 +1,186 @@
+"""Result files in the format of a YouTube-VIS submission: the one door for all that read them."""
+
+import io
+import os
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Collection
+from pathlib import Path
+
+from mmvis_cl.datasets.annotation_file import (
+    check_length,
+    check_size,
+    is_number,
+    is_whole,
+    listed,
+    video_length,
+)
+from mmvis_cl.datasets.segmentations import masks_of_track
+from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.json_file import check_json_size, parse_json, read_bytes
+
+_KEYS = ('video_id', 'category_id', 'score', 'segmentations')
+
+
+def load_results(path: str | os.PathLike) -> list[dict]:
+    """Read a result file: ``.json``, or a submission ``.zip`` with ``results.json`` inside.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        A list of dicts. What is in them is checked where they meet annotations.
+
+    Raises:
+        InputError: If the file is missing, broken or not a list of tracks.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    if path.suffix == '.zip':
+        data = _unpacked(data, path)
+    results = parse_json(data, path)
+    if not isinstance(results, list) or not all(isinstance(track, dict) for track in results):
+        raise InputError(
+            f'{path}: not a YouTube-VIS result file, which is a list of tracks '
+            '(video_id, category_id, score, segmentations)'
+        )
+    return results
+
+
+def check_result(
+    track: dict, where: str, videos: dict[int | str, dict], categories: Collection[int | str]
+) -> str:
+    """Check a result against the annotations, but for its masks.
+
+    Args:
+        track: The result.
+        where: Its file and place.
+        videos: Of the annotations, by their ids.
+        categories: Ids of the annotations.
+
+    Returns:
+        What messages on it begin with.
+
+    Raises:
+        InputError: It lacks something, its values are of the wrong kind, or it does not fit.
+    """
+    _check_types(track, where)
+    video = videos.get(track['video_id'])
+    if video is None:
+        raise InputError(
+            f'{where}: video_id {quoted(track["video_id"])} is not in the annotations, which have '
+            f'{listed(list(map(quoted, list(videos)[:8])))}; give the annotations of the videos '
+            'that the results are of'
+        )
+    where = f'{where} (video {quoted(video["id"])})'
+    if track['category_id'] not in categories:
+        raise InputError(
+            f'{where}: category_id {quoted(track["category_id"])} is not in the annotations, which '
+            f'have {listed(list(map(quoted, sorted(categories))))}; were the results made with '
+            'other classes?'
+        )
+    check_length('segmentations', track['segmentations'], video_length(video), where)
+    return where
+
+
+def check_results_alone(results: list[dict], name: str) -> None:
+    """Check results without annotations, their masks too.
+
+    Args:
+        results: From :func:`load_results`.
+        name: Of the file.
+
+    Raises:
+        InputError: A track lacks something, or those of a video do not fit each other.
+    """
+    lengths, sizes = {}, {}
+    for index, track in enumerate(results):
+        where = f'{name}: entry {index}'
+        _check_types(track, where)
+        video_id, masks = track['video_id'], track['segmentations']
+        length = lengths.setdefault(video_id, len(masks) if isinstance(masks, list) else 1)
+        check_length('segmentations', masks, length, where)
+        size = next((rle.get('size') for rle in masks if isinstance(rle, dict)), None)
+        if size is None and any(masks):
+            raise InputError(f'{where}: its masks are no RLE; write the results as RLE')
+        if size is not None:
+            if not isinstance(size, list) or len(size) != 2:
+                raise InputError(
+                    f'{where}: the size of a mask is {quoted(size)}; give [height, width]'
+                )
+            check_size(*size, where)
+            masks_of_track(masks, *sizes.setdefault(video_id, size), where)
+
+
+def tracks_by_video(results: list[dict], name: str, annotations: dict) -> dict[int, list[dict]]:
+    """Check the tracks of a result file and sort them by video.
+
+    Args:
+        results: In the format of a YouTube-VIS submission, see ``load_results``.
+        name: Of the file, for errors.
+        annotations: With ``videos`` and ``categories``, see ``load_annotations``.
+
+    Returns:
+        For each video id that occurs its tracks in their order: ``category_id``, ``score`` and
+        ``segmentations``, for each frame compressed RLE of the video's size, or None.
+
+    Raises:
+        InputError: A track lacks something or does not fit the annotations.
+    """
+    videos = {video['id']: video for video in annotations['videos']}
+    categories = {category['id'] for category in annotations['categories']}
+    tracks = defaultdict(list)
+    for index, entry in enumerate(results):
+        where = check_result(entry, f'{name}: entry {index}', videos, categories)
+        if entry['score'] < 0:
+            raise InputError(
+                f'{where}: the score is {quoted(entry["score"])}; scores must be comparable '
+                'between the files: probabilities, 0 to 1'
+            )
+        video = videos[entry['video_id']]
+        tracks[video['id']].append(
+            dict(
+                category_id=entry['category_id'],
+                score=entry['score'],
+                segmentations=masks_of_track(
+                    entry['segmentations'], video['height'], video['width'], where
+                ),
+            )
+        )
+    return tracks
+
+
+def _check_types(track: dict, where: str) -> None:
+    for key in _KEYS:
+        if key not in track:
+            raise InputError(f"{where}: has no '{key}'; write the results again")
+    for key in ('video_id', 'category_id'):
+        if not is_whole(track[key]) and not isinstance(track[key], str):
+            raise InputError(
+                f"{where}: '{key}' is {quoted(track[key])}; give the id that the annotations have"
+            )
+    if not is_number(track['score']):
+        raise InputError(f'{where}: the score is {quoted(track["score"])}, not a finite number')
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open('results.json') as file:
+            check_json_size(archive.getinfo('results.json').file_size, path)
+            return file.read()  # never more than the size that is written there
+    except KeyError:
+        raise InputError(
+            f'{path}: no results.json inside; a submission has it at the top level'
+        ) from None
+    except InputError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        ValueError,
+        RuntimeError,  # a password is needed; another way to pack is NotImplementedError
+    ) as error:
+        raise InputError(f'{path}: not a usable zip file ({error})') from None
