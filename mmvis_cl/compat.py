@@ -10,6 +10,7 @@ from types import ModuleType
 from packaging.version import Version
 
 import mmvis_cl_mmcv_ext
+from mmvis_cl import quiet
 from mmvis_cl.errors import InputError
 
 # Module, lowest version that works, what to install.
@@ -39,6 +40,7 @@ def set_up() -> None:
             other. The message says which, and what to install.
     """
     _check_versions()
+    quiet.silence()
     if not has_compiled_ops():
         _replace_deformable_attention_op()
         _replace_two_stage_ops()

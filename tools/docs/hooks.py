@@ -43,6 +43,7 @@ API_PAGES = {
             'compat',
             'quiet',
             'threads',
+            'limits',
             'errors',
             'files',
             '__main__',
