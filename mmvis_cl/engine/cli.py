@@ -16,6 +16,7 @@ from mmvis_cl.config.read import load_config as load_config
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
 from mmvis_cl.registry import RUNNERS
+from mmvis_cl.threads import set_threads, warn_if_busy
 
 
 def check_checkpoint_file(path: str) -> None:
@@ -61,6 +62,7 @@ def build_runner(cfg: Config) -> Runner:
         InputError: If a launcher is asked for that cannot start processes on CPUs, or a setting is
             wrong.
     """
+    warn_if_busy(set_threads())
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         if cfg.launcher != 'pytorch':
             raise InputError(
