@@ -127,7 +127,10 @@ def run(args: argparse.Namespace) -> int:
         InputError: An argument, the source, the model or an output does not do.
     """
     from mmvis_cl.apis import VISInferencer, open_source
+    from mmvis_cl.threads import set_threads, warn_if_busy
     from mmvis_cl.visualization import FrameDrawer, Window
+
+    warn_if_busy(set_threads())
 
     # What can be known to fail fails here, before the model is loaded and the work begins.
     if args.trails < 0:
