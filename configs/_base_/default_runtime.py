@@ -26,7 +26,7 @@ randomness = dict(seed=0)
 visualizer = dict(
     type='DetLocalVisualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')]
 )
-log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+log_processor = dict(type='ScoreLogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'
 
 load_from = None

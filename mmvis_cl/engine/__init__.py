@@ -9,6 +9,7 @@ from .hooks import (
     ProgressBarHook,
     TrackVideoHook,
 )
+from .score_log_processor import ScoreLogProcessor
 
 __all__ = [
     'AccumulatingTrainLoop',
@@ -17,5 +18,6 @@ __all__ = [
     'IterationSeedHook',
     'PeakMemoryHook',
     'ProgressBarHook',
+    'ScoreLogProcessor',
     'TrackVideoHook',
 ]

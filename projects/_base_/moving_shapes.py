@@ -77,4 +77,4 @@ shapes_default_hooks = dict(
     logger=dict(interval=50, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=600, max_keep_ckpts=1),
 )
-shapes_log_processor = dict(by_epoch=False)
+shapes_log_processor = dict(type='mmvis_cl.ScoreLogProcessor', by_epoch=False)

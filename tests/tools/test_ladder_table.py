@@ -49,5 +49,5 @@ def test_mean_and_spread_over_the_seeds(run, tmp_path):
 
 
 def test_nothing_to_score(run, tmp_path):
-    (tmp_path / 'valid.json').write_text('{}')
+    (tmp_path / 'valid.json').write_text('{"videos": [], "categories": [], "annotations": []}')
     assert 'has no RUNG/seedN/results.json' in run(tmp_path, tmp_path / 'valid.json')

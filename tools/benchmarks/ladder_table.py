@@ -1,13 +1,12 @@
 """The table of ``tools/benchmarks/ladder.sh``: the figures of each rung, mean and spread."""
 
 import argparse
-import json
 from pathlib import Path
 from statistics import mean, stdev
 
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import evaluate_tracks, load_results
+from mmvis_cl.evaluation import evaluate_tracks, load_annotations, load_results
 
 METRICS = ('AP', 'AP50', 'AP75', 'AR10')
 
@@ -36,7 +35,7 @@ def table(out: Path, annotations: dict) -> str:
         for metric in METRICS:
             values = [score[metric] for score in scores]
             spread = f' ± {stdev(values):.3f}' if len(values) > 1 else ''
-            cells.append(f'{mean(values):.3f}{spread}')
+            cells.append('-' if min(values) < 0 else f'{mean(values):.3f}{spread}')
         lines.append(f'| {rung} | {len(paths)} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
@@ -47,7 +46,7 @@ def main() -> None:
     parser.add_argument('annotations', type=Path, help='of the validation videos')
     args = parser.parse_args()
     with one_line_errors():
-        print(table(args.out, json.loads(args.annotations.read_text())))
+        print(table(args.out, load_annotations(args.annotations)))
 
 
 if __name__ == '__main__':
