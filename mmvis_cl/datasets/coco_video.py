@@ -1,15 +1,24 @@
 """Annotations in the format COCO-video: images of videos, and annotations with a track's id."""
 
-import json
+import math
+import os
+import re
+import zipfile
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.json_file import read_json
 
 from .drawn_shapes import fill_box
-from .frame_files import Frames, ImageFrames, VideoFrames, find_video, pick_images
+from .frame_files import Frames, ImageFrames, VideoFrames, find_video, is_below, pick_images
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
 from .segmentations import to_rle
+from .video_source import natural_order
+
+IMAGE_KEYS = ('file_name', 'height', 'width')
 
 
 def read_coco_video(
@@ -22,6 +31,10 @@ def read_coco_video(
     ``instance_id``, ``category_id`` and ``segmentation``; ``categories``. An annotation with a
     ``score`` is a result: the class of a track may change, and the one with the highest sum of
     scores is taken.
+
+    Without ``videos`` it is plain COCO, as CVAT exports a video task: the images of a folder are
+    the frames of a video, in the natural order of their names, and ``attributes.track_id`` says
+    which annotations are one object.
 
     Args:
         path: Of the file.
@@ -36,8 +49,13 @@ def read_coco_video(
     """
     content = _load(path)
     annotations = Annotations([], _categories(path, content))
-    videos = _by_id(path, content, 'videos')
-    images = _by_id(path, content, 'images', 'video_id', 'file_name', 'height', 'width')
+    plain = 'videos' not in content
+    needed = IMAGE_KEYS if plain else ('video_id', *IMAGE_KEYS)
+    images = _by_id(path, content['images'], 'images', *needed)
+    if plain:
+        videos = _videos_of_folders(images.values(), frames, path)
+    else:
+        videos = _by_id(path, content['videos'], 'videos')
     images_of = defaultdict(list)
     for image_id, image in images.items():
         if image['video_id'] not in videos:
@@ -47,26 +65,19 @@ def read_coco_video(
             )
         images_of[image['video_id']].append(image)
 
-    reader = _TrackReader(path, {c['id'] for c in annotations.categories}, boxes, min_score)
-    place = {}  # of each image in its video
+    names, sources, place = {}, {}, {}  # place: of each image in its video
     for video_id, its_images in images_of.items():
-        where = f'{path}: video {video_id}'
-        numbers = [_frame_number(image, path) for image in its_images]
-        twice = [number for number, count in Counter(numbers).items() if count > 1]
-        if twice:
-            raise InputError(f'{where}: two images are frame {twice[0]}; number them differently')
-        its_images.sort(key=lambda image: _frame_number(image, path))
-        sizes = {(image['height'], image['width']) for image in its_images}
-        if len(sizes) > 1:
-            raise InputError(
-                f'{where}: its images are of different sizes (height, width: '
-                f'{", ".join(map(str, sorted(sizes)))}); all frames of a video must be of one size'
-            )
+        _put_in_order(its_images, f'{path}: video {quoted(video_id)}')
         place.update({image['id']: i for i, image in enumerate(its_images)})
+        names[video_id] = str(videos[video_id].get('name') or f'video_{video_id}')
+        alone = len(images_of) == 1
+        sources[video_id] = _frames(frames, names[video_id], its_images, alone, path)
+        sources[video_id].check_size((its_images[0]['height'], its_images[0]['width']))
+    reader = _TrackReader(path, {c['id'] for c in annotations.categories}, boxes, min_score)
     for index, annotation in enumerate(content['annotations']):
         try:
             reader.add(annotation, images)
-        except (TypeError, LookupError, AttributeError, ValueError) as error:
+        except (TypeError, LookupError, AttributeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -74,12 +85,11 @@ def read_coco_video(
                 f'({type(error).__name__}: {error}); write the file again'
             ) from error
     for video_id, its_images in images_of.items():
-        name = str(videos[video_id].get('name') or f'video_{video_id}')
         annotations.videos.append(
             AnnotatedVideo(
-                name,
+                names[video_id],
                 (its_images[0]['height'], its_images[0]['width']),
-                _frames(frames, name, its_images, alone=len(images_of) == 1),
+                sources[video_id],
                 reader.tracks(video_id, place),
             )
         )
@@ -95,7 +105,7 @@ class _TrackReader:
         self.category_ids = category_ids
         self.boxes = boxes
         self.min_score = min_score
-        self.entries = defaultdict(dict)  # {(video, track): {image: (annotation, mask)}}
+        self.entries = {}  # {video: {track: {image: (annotation, mask)}}}
         self.counts = dict.fromkeys(('filled', 'skipped', 'changed', 'weak'), 0)
 
     def add(self, annotation: dict, images: dict) -> None:
@@ -107,20 +117,31 @@ class _TrackReader:
                 f"{where} is of image {annotation.get('image_id')}, which 'images' does not have; "
                 'add it or remove the annotation'
             )
+        attributes = annotation.get('attributes') or {}
         track_id = annotation.get('track_id', annotation.get('instance_id'))
         if track_id is None:
+            track_id = attributes.get('track_id')
+        if track_id is None:
             raise InputError(
-                f'{where} has no track_id and no instance_id; give all masks of an object the same'
+                f'{where} has no track_id, no instance_id and no attributes.track_id; give all '
+                'masks of an object the same, as CVAT does where objects are drawn as tracks'
             )
         if annotation.get('category_id') not in self.category_ids:
             raise InputError(
                 f"{where} has category_id {annotation.get('category_id')}, which 'categories' "
                 'does not have; correct it or add the category'
             )
-        mask = self._mask(annotation, image, where)
+        score, crowd = annotation.get('score', 1), annotation.get('iscrowd') or 0
+        if isinstance(score, bool) or not math.isfinite(score):
+            raise InputError(
+                f'{where} has the score {quoted(score)}; give a finite number or leave it out'
+            )
+        if crowd not in (0, 1, '0', '1'):
+            raise InputError(f'{where} has iscrowd={quoted(crowd)}; give 0 or 1')
+        mask = self._mask(annotation, image, where, attributes)
         if mask is None:
             return
-        track = self.entries[image['video_id'], track_id]
+        track = self.entries.setdefault(image['video_id'], {}).setdefault(track_id, {})
         if image['id'] in track:
             raise InputError(
                 f'{where}: track {track_id} has another annotation in image {image["id"]}; join '
@@ -131,9 +152,7 @@ class _TrackReader:
     def tracks(self, video_id: int, place: dict) -> list[AnnotatedTrack]:
         """Those of a video; the masks by the places of their images."""
         tracks = []
-        for (its_video, track_id), entries in self.entries.items():
-            if its_video != video_id:
-                continue
+        for track_id, entries in self.entries.get(video_id, {}).items():
             votes, scores = Counter(), []
             for annotation, _ in entries.values():
                 votes[annotation['category_id']] += annotation.get('score', 1)
@@ -153,7 +172,8 @@ class _TrackReader:
                 AnnotatedTrack(
                     votes.most_common(1)[0][0],
                     {place[image_id]: mask for image_id, (_, mask) in entries.items()},
-                    crowd=any(annotation.get('iscrowd') for annotation, _ in entries.values()),
+                    # "0" is no crowd
+                    crowd=any(int(entry.get('iscrowd') or 0) for entry, _ in entries.values()),
                 )
             )
         return tracks
@@ -168,7 +188,7 @@ class _TrackReader:
         )
         return [f'{self.counts[key]} {text}' for key, text in lines.items() if self.counts[key]]
 
-    def _mask(self, annotation: dict, image: dict, where: str) -> dict | None:
+    def _mask(self, annotation: dict, image: dict, where: str, attributes: dict) -> dict | None:
         size = image['height'], image['width']
         if annotation.get('segmentation'):
             return to_rle(annotation['segmentation'], *size, where)
@@ -181,18 +201,21 @@ class _TrackReader:
             self.counts['skipped'] += 1
             return None
         self.counts['filled'] += 1
-        return fill_box(annotation['bbox'], size, where)
+        degrees = attributes.get('rotation') or 0.0  # CVAT's bbox is that before it was turned
+        return fill_box(annotation['bbox'], size, where, degrees)
 
 
 def _load(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror}); correct the path') from error
-    except ValueError as error:
-        raise InputError(f'{path}: not valid JSON ({error}); copy the file again') from error
+    if zipfile.is_zipfile(path):
+        raise InputError(f'{path}: is a zip; unpack it and give the .json in it')
+    content = read_json(path)
+    first = content[0] if isinstance(content, list) and content else None
+    if isinstance(first, dict) and ({'data', 'annotations'} <= set(first) or 'video' in first):
+        raise InputError(
+            f'{path}: is an export of Label Studio; convert it with label_studio_to_vis.py'
+        )
     found = content if isinstance(content, dict) else {}
-    keys = ('videos', 'images', 'annotations', 'categories')
+    keys = ('images', 'annotations', 'categories', *(['videos'] if 'videos' in found else []))
     missing = [key for key in keys if not isinstance(found.get(key), list)]
     if missing:
         raise InputError(
@@ -202,22 +225,69 @@ def _load(path: Path) -> dict:
     return content
 
 
-def _by_id(path: Path, content: dict, kind: str, *keys: str) -> dict:
+def _videos_of_folders(images: Iterable[dict], frames: Path, path: Path) -> dict:
+    """Videos of a file that has none: the images of a folder, which get what is missing."""
+    images_of = defaultdict(list)
+    for image in images:
+        if not isinstance(image.get('video_id'), (int, str)):
+            image['video_id'] = Path(image['file_name']).parent.as_posix()
+        images_of[image['video_id']].append(image)
+    videos = {}
+    for video_id, its_images in images_of.items():
+        folder = Path(its_images[0]['file_name']).parent.as_posix()
+        videos[video_id] = dict(name=frames.resolve().stem if folder == '.' else folder)
+        its_images.sort(key=lambda image: natural_order(Path(image['file_name'])))
+        for image, following in pairwise(its_images):
+            if image['file_name'] == following['file_name']:
+                raise InputError(
+                    f'{path}: images {image["id"]} and {following["id"]} are both '
+                    f'{quoted(image["file_name"])}; export each task to a file of its own'
+                )
+        if all('frame_id' in image or 'frame_index' in image for image in its_images):
+            continue
+        # CVAT's names say the frame of the video, which counts if the frames come from that
+        named = [
+            re.fullmatch(r'frame_([0-9]{1,9})', Path(image['file_name']).stem, re.IGNORECASE)
+            for image in its_images
+        ]
+        for index, (image, match) in enumerate(zip(its_images, named, strict=True)):
+            image['frame_id'] = int(match[1]) if all(named) else index
+    return videos
+
+
+def _put_in_order(images: list[dict], where: str) -> None:
+    """Sorts the images of a video; they must be different frames of one size."""
+    numbers = [_frame_number(image, where) for image in images]
+    twice = [number for number, count in Counter(numbers).items() if count > 1]
+    if twice:
+        raise InputError(f'{where}: two images are frame {twice[0]}; number them differently')
+    images.sort(key=lambda image: _frame_number(image, where))
+    sizes = {(image['height'], image['width']) for image in images}
+    if len(sizes) > 1:
+        some = sorted(sizes)[:5]
+        raise InputError(
+            f'{where}: its images are of different sizes (height, width: '
+            f'{", ".join(map(str, some))}); all frames of a video must be of one size'
+        )
+
+
+def _by_id(path: Path, values: list, kind: str, *keys: str) -> dict:
+    """Checked entries of a list of the file by their ids."""
     entries = {}
-    for index, entry in enumerate(content[kind]):
+    for index, entry in enumerate(values):
         lacks = [key for key in ('id', *keys) if not isinstance(entry, dict) or key not in entry]
         if lacks:
             raise InputError(
                 f'{path}: entry {index} of {kind} lacks {", ".join(lacks)}; add it to the file'
             )
-        kinds = dict(height=int, width=int, file_name=str)
+        kinds = dict(height=int, width=int, file_name=str, name=str)
         wrong = [
             key for key in ('id', *keys) if not isinstance(entry[key], kinds.get(key, (int, str)))
         ]
         if wrong:
             raise InputError(
-                f'{path}: entry {index} of {kind} has {wrong[0]}={entry[wrong[0]]!r}, a value of '
-                'the wrong kind; write the file again'
+                f'{path}: entry {index} of {kind} has {wrong[0]}={quoted(entry[wrong[0]])}, a '
+                'value of the wrong kind; write the file again'
             )
         if entry['id'] in entries:
             raise InputError(
@@ -228,27 +298,40 @@ def _by_id(path: Path, content: dict, kind: str, *keys: str) -> dict:
 
 
 def _categories(path: Path, content: dict) -> list[dict]:
-    categories = _by_id(path, content, 'categories', 'name').values()
+    categories = _by_id(path, content['categories'], 'categories', 'name').values()
     return [dict(id=category['id'], name=category['name']) for category in categories]
 
 
-def _frame_number(image: dict, path: Path) -> int:
+def _frame_number(image: dict, where: str) -> int:
     number = image.get('frame_id', image.get('frame_index'))
-    if not isinstance(number, int):
+    if not isinstance(number, int) or number < 0:
         raise InputError(
-            f'{path}: image {image["id"]} has no whole number frame_id or frame_index; number the '
-            'frames of each video in their order'
+            f'{where}: image {image["id"]} has no whole number frame_id or frame_index from 0 on; '
+            'number the frames of each video in their order'
         )
     return number
 
 
-def _frames(root: Path, name: str, images: list[dict], alone: bool) -> Frames:
+def _frames(root: Path, name: str, images: list[dict], alone: bool, path: Path) -> Frames:
     """The image files that the file names; else the video or folder of the video's name."""
+    for image in images:
+        if not is_below(image['file_name']):
+            raise InputError(
+                f'{path}: image {image["id"]} has the file_name {quoted(image["file_name"])}, '
+                'which leads out of --frames; write it as it is from there'
+            )
     files = [root / image['file_name'] for image in images]
-    if root.is_file() or not any(file.exists() for file in files):
+    if os.path.isfile(root) or not any(map(os.path.exists, files)):
         numbers = [image.get('source_frame', image.get('frame_id')) for image in images]
         if None in numbers:
             numbers = list(range(len(images)))
+        if not all(isinstance(number, int) for number in numbers) or any(
+            number >= following for number, following in pairwise([-1, *numbers])
+        ):
+            raise InputError(
+                f'{path}: source_frame of the images of {name!r} are no whole numbers from 0 on '
+                'that grow; correct or remove them'
+            )
         folder_names = [name, str(Path(images[0]['file_name']).parent)]
         try:
             place = find_video(root, folder_names, alone)
@@ -260,7 +343,7 @@ def _frames(root: Path, name: str, images: list[dict], alone: bool) -> Frames:
             raise InputError(
                 f'{files[0]}: there is no such image, nor another source ({error})'
             ) from error
-    missing = [file for file in files if not file.is_file()]
+    missing = [file for file in files if not os.path.isfile(file)]
     if missing:
         raise InputError(
             f'{missing[0]}: the image is missing ({len(missing)} of the {len(files)} of {name!r}); '

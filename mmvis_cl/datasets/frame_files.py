@@ -188,7 +188,7 @@ def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
         if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != '.' and path.is_file()
     ]
     for name in names:
-        if not _is_below(name):
+        if not is_below(name):
             continue
         if os.path.isdir(root / name):
             return root / name
@@ -203,8 +203,12 @@ def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
     )
 
 
-def _is_below(name: str) -> bool:
-    """Whether what has this name lies in the folder that the name starts from."""
+def is_below(name: str) -> bool:
+    """Whether what has this name lies in the folder that the name starts from.
+
+    Names in files of annotations are others' words: ``..`` or an absolute path would read what
+    nobody wanted to give away.
+    """
     path = Path(name)
     return bool(path.parts) and not path.is_absolute() and '..' not in path.parts
 

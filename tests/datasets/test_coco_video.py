@@ -1,6 +1,7 @@
 """COCO-video files, among them those that the command line writes."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -157,7 +158,12 @@ def test_boxes(read, content, boxes, areas):
     ('kind', 'index', 'change', 'message'),
     [
         ('annotations', 0, dict(image_id=99), "is of image 99, which 'images' does not have"),
-        ('annotations', 0, dict(track_id=None), 'annotation 1 has no track_id and no instance_id'),
+        (
+            'annotations',
+            0,
+            dict(track_id=None),
+            'annotation 1 has no track_id, no',
+        ),
         ('annotations', 0, dict(category_id=9), "has category_id 9, which 'categories'"),
         ('annotations', 0, dict(image_id=10), 'track 70 has another annotation in image 10'),
         ('annotations', 0, dict(category_id=2), 'track 70 of video 3 has the categories 2, 5'),
@@ -180,8 +186,113 @@ def test_broken_entries(read, content, kind, index, change, message):
     assert '\n' not in str(error.value) and '; ' in str(error.value)
 
 
+def test_numbers_as_text_and_odd_numbers(read, content):
+    content['annotations'][0]['iscrowd'] = content['annotations'][1]['iscrowd'] = '0'
+    content['annotations'][2]['iscrowd'] = '1'
+    assert [track.crowd for track in read().videos[0].tracks] == [False, True]
+    for change, message in (
+        (dict(iscrowd='no'), r"annotation 1 has iscrowd='no'; give 0 or 1"),
+        (dict(iscrowd=2), 'annotation 1 has iscrowd=2'),
+        (dict(iscrowd=0, score='high'), 'entry 0 of annotations has values of the wrong kind'),
+        (dict(score=float('nan')), 'annotation 1 has the score nan'),
+        (dict(score=1, segmentation=[[1, 2, float('nan'), 4, 5, 6]]), 'no finite number'),
+        (dict(segmentation=[[1, 2, 2e8, 4, 5, 6]]), 'pixels outside of the frame'),
+    ):
+        content['annotations'][0] |= change
+        with pytest.raises(InputError, match=message):
+            read()
+    content['annotations'][0]['segmentation'] = [1, 1, 5, 1, 5, 4, 1, 4]  # flat
+    assert mask_utils.area(read().videos[0].tracks[0].masks[1]) == 12
+
+
+def test_images_outside_of_the_folder(read, content, tmp_path):
+    for name in ('../x.png', str(tmp_path / 'v' / 'x.png'), 'v/../../x.png', ''):
+        content['images'][1]['file_name'] = name
+        with pytest.raises(InputError, match=r'image 10 has .* leads out of --frames'):
+            read()
+    content['images'][1]['file_name'] = 'x' * 300
+    with pytest.raises(InputError, match=r'the image is missing'):
+        read()
+
+
+def test_a_size_that_the_images_do_not_have(read, content):
+    for image in content['images']:
+        image['width'] = 2_000_000_000
+    with pytest.raises(InputError, match=r'x\.png: is 30x20 .* are for 2000000000x20; give'):
+        read()
+
+
+@pytest.fixture
+def cvat(tmp_path, content):
+    """The same as CVAT exports a video task in "COCO 1.0"."""
+    del content['videos']
+    for image, number in zip(content['images'], (10, 9), strict=True):
+        for key in ('video_id', 'frame_id'):
+            del image[key]
+        image['file_name'] = f'v/frame_{number:06d}.PNG'
+    for old, new in (('y.png', 'frame_000010.PNG'), ('x.png', 'frame_000009.PNG')):
+        (tmp_path / 'v' / old).rename(tmp_path / 'v' / new)
+    for annotation in content['annotations']:
+        number = annotation.pop('track_id', None) or annotation.pop('instance_id')
+        annotation['attributes'] = dict(occluded=False, track_id=number - 70, keyframe=True)
+    return content
+
+
+def test_coco_of_cvat(read, cvat, tmp_path):
+    (video,) = read().videos
+    assert video.name == 'v'
+    assert [path.name[-6:] for path in video.frames.paths] == ['09.PNG', '10.PNG']
+    cat, dog = video.tracks  # track_id 0 and 1
+    boxes = {i: mask_utils.toBbox(mask).tolist() for i, mask in cat.masks.items()}
+    assert boxes == {0: [4, 2, 3, 3], 1: [8, 2, 3, 3]} and list(dog.masks) == [1]
+    # the frames from the video that was annotated
+    for image in cvat['images']:
+        image['file_name'] = image['file_name'].removeprefix('v/')
+    (video,) = read(frames=write_video(tmp_path / 'street.mp4', size=(20, 30))).videos
+    assert video.name == 'street' and video.frames.numbers == [9, 10]
+    # a box that CVAT turned by a quarter around its centre
+    box = dict(segmentation=[], bbox=[10, 8, 8, 2], attributes=dict(track_id=5, rotation=90.0))
+    cvat['annotations'] = [cvat['annotations'][0] | box]
+    (video,) = read(frames=tmp_path / 'v', boxes='fill').videos
+    mask = mask_utils.decode(video.tracks[0].masks[1])
+    assert mask.sum() == 16 and mask[5:13, 13:15].all()
+
+
+def test_coco_of_several_videos(read, cvat, tmp_path):
+    """A folder is a video; of names that are no numbers the natural order counts."""
+    (tmp_path / 'w').mkdir()
+    for name in ('shot9.png', 'shot10.png'):
+        Image.new('RGB', (30, 20)).save(tmp_path / 'w' / name)
+    size = dict(height=20, width=30)
+    cvat['images'] += [
+        dict(id=1, file_name='w/shot10.png', **size),
+        dict(id=2, file_name='w/shot9.png', **size),
+    ]
+    cvat['annotations'].append(cvat['annotations'][0] | dict(id=9, image_id=2))
+    v, w = read().videos
+    assert [path.name for path in w.frames.paths] == ['shot9.png', 'shot10.png']
+    assert (len(v.tracks), [list(track.masks) for track in w.tracks]) == (2, [[0]])
+    del cvat['annotations'][0]['attributes']['track_id']
+    with pytest.raises(InputError, match=r'no attributes\.track_id; give all masks of an object'):
+        read()
+    cvat['images'][0]['file_name'] = cvat['images'][1]['file_name']
+    with pytest.raises(InputError, match=r'images 11 and 10 are both .*export each task'):
+        read()
+
+
+def test_files_of_other_tools(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps([dict(id=1, data=dict(video='a.mp4'), annotations=[])]))
+    with pytest.raises(InputError, match=r'an export of Label Studio; convert it with label_stu'):
+        read_coco_video(path, tmp_path)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('annotations/instances_default.json', '{}')
+    with pytest.raises(InputError, match='is a zip; unpack it'):
+        read_coco_video(path, tmp_path)
+
+
 def test_broken_files(read, content, tmp_path):
-    with pytest.raises(InputError, match=r'b\.json: cannot be read'):
+    with pytest.raises(InputError, match=r'b\.json: no such file'):
         read_coco_video(tmp_path / 'b.json', tmp_path)
     (tmp_path / 'b.json').write_text('{"videos": [')
     with pytest.raises(InputError, match='not valid JSON'):

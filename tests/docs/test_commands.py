@@ -85,7 +85,11 @@ TABLE = [
     Row(rf'{CONVERTERS}check_vis\.py ', 'run', {}, '--workers 0'),
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
-    Row(rf'{CONVERTERS}(cvat|coco_video|mask_png)_to_vis\.py ', 'run', {'data/mine': NEW_FOLDER}),
+    Row(
+        rf'{CONVERTERS}(cvat|coco_video|mask_png|label_studio)_to_vis\.py ',
+        'run',
+        {'data/mine': NEW_FOLDER},
+    ),
     Row(rf'python tools/visualization/browse_dataset\.py {SMALL}', 'run'),
     Row(r'python tools/visualization/browse_dataset\.py ', 'parse'),
     Row(r'python tools/visualization/compare\.py ', 'run'),
@@ -330,6 +334,13 @@ def make_own_videos(root: Path) -> None:
     (sets / 'train.txt').write_text('first\n')
     (sets / 'val.txt').write_text('second\n')
     (root / 'classes.csv').write_text('video,object,class\nfirst,1,car\nsecond,1,car\n')
+    box = dict(frame=1, enabled=True, x=10, y=10, width=20, height=20, rotation=0, time=0)
+    region = dict(type='videorectangle', value=dict(sequence=[box], labels=['car']))
+    tasks = [
+        dict(id=t, data=dict(video=f'/data/upload/{name}.mp4'), annotations=[dict(result=[region])])
+        for t, name in enumerate(('first', 'second'))
+    ]
+    (root / 'project.json').write_text(json.dumps(tasks))
     for file, name in (('videos', 'first'), ('tracked', 'street')):
         size = dict(height=20, width=30)
         files = [f'{name}/{t:05}.jpg' for t in range(2)]

@@ -2,6 +2,8 @@
 
 Such files have images with a video_id and a frame_id, and annotations with a track_id or
 instance_id. What mmvis-cl track --out-coco writes is one, so results can be mended and trained on.
+A file without videos, as CVAT's export of a video task in COCO 1.0, has one for each folder of
+images, and the identities in attributes.track_id.
 """
 
 import argparse
