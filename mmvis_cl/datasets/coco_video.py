@@ -1,6 +1,5 @@
 """Annotations in the format COCO-video: images of videos, and annotations with a track's id."""
 
-import math
 import os
 import re
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.json_file import read_json
 
+from .annotation_file import check_categories, check_size, is_crowd, is_number, is_whole
 from .drawn_shapes import fill_box
 from .frame_files import Frames, ImageFrames, VideoFrames, find_video, is_below, pick_images
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
@@ -48,7 +48,8 @@ def read_coco_video(
         InputError: The file is missing, broken or contradicts itself, or a frame is missing.
     """
     content = _load(path)
-    annotations = Annotations([], _categories(path, content))
+    categories = check_categories(content['categories'], str(path))
+    annotations = Annotations([], [dict(id=i, name=name) for i, name in categories.items()])
     plain = 'videos' not in content
     needed = IMAGE_KEYS if plain else ('video_id', *IMAGE_KEYS)
     images = _by_id(path, content['images'], 'images', *needed)
@@ -58,6 +59,7 @@ def read_coco_video(
         videos = _by_id(path, content['videos'], 'videos')
     images_of = defaultdict(list)
     for image_id, image in images.items():
+        check_size(image['height'], image['width'], f'{path}: image {quoted(image_id)}')
         if image['video_id'] not in videos:
             raise InputError(
                 f"{path}: image {image_id} is of video {image['video_id']}, which 'videos' does "
@@ -73,7 +75,7 @@ def read_coco_video(
         alone = len(images_of) == 1
         sources[video_id] = _frames(frames, names[video_id], its_images, alone, path)
         sources[video_id].check_size((its_images[0]['height'], its_images[0]['width']))
-    reader = _TrackReader(path, {c['id'] for c in annotations.categories}, boxes, min_score)
+    reader = _TrackReader(path, set(categories), boxes, min_score)
     for index, annotation in enumerate(content['annotations']):
         try:
             reader.add(annotation, images)
@@ -131,13 +133,12 @@ class _TrackReader:
                 f"{where} has category_id {annotation.get('category_id')}, which 'categories' "
                 'does not have; correct it or add the category'
             )
-        score, crowd = annotation.get('score', 1), annotation.get('iscrowd') or 0
-        if isinstance(score, bool) or not math.isfinite(score):
+        score = annotation.get('score', 1)
+        if not is_number(score):
             raise InputError(
                 f'{where} has the score {quoted(score)}; give a finite number or leave it out'
             )
-        if crowd not in (0, 1, '0', '1'):
-            raise InputError(f'{where} has iscrowd={quoted(crowd)}; give 0 or 1')
+        is_crowd(annotation, where)
         mask = self._mask(annotation, image, where, attributes)
         if mask is None:
             return
@@ -172,8 +173,7 @@ class _TrackReader:
                 AnnotatedTrack(
                     votes.most_common(1)[0][0],
                     {place[image_id]: mask for image_id, (_, mask) in entries.items()},
-                    # "0" is no crowd
-                    crowd=any(int(entry.get('iscrowd') or 0) for entry, _ in entries.values()),
+                    crowd=any(is_crowd(entry, str(self.path)) for entry, _ in entries.values()),
                 )
             )
         return tracks
@@ -280,7 +280,7 @@ def _by_id(path: Path, values: list, kind: str, *keys: str) -> dict:
             raise InputError(
                 f'{path}: entry {index} of {kind} lacks {", ".join(lacks)}; add it to the file'
             )
-        kinds = dict(height=int, width=int, file_name=str, name=str)
+        kinds = dict(height=object, width=object, file_name=str)  # sizes are checked on their own
         wrong = [
             key for key in ('id', *keys) if not isinstance(entry[key], kinds.get(key, (int, str)))
         ]
@@ -297,14 +297,9 @@ def _by_id(path: Path, values: list, kind: str, *keys: str) -> dict:
     return entries
 
 
-def _categories(path: Path, content: dict) -> list[dict]:
-    categories = _by_id(path, content['categories'], 'categories', 'name').values()
-    return [dict(id=category['id'], name=category['name']) for category in categories]
-
-
 def _frame_number(image: dict, where: str) -> int:
     number = image.get('frame_id', image.get('frame_index'))
-    if not isinstance(number, int) or number < 0:
+    if not is_whole(number) or number < 0:
         raise InputError(
             f'{where}: image {image["id"]} has no whole number frame_id or frame_index from 0 on; '
             'number the frames of each video in their order'
@@ -325,7 +320,7 @@ def _frames(root: Path, name: str, images: list[dict], alone: bool, path: Path) 
         numbers = [image.get('source_frame', image.get('frame_id')) for image in images]
         if None in numbers:
             numbers = list(range(len(images)))
-        if not all(isinstance(number, int) for number in numbers) or any(
+        if not all(map(is_whole, numbers)) or any(
             number >= following for number, following in pairwise([-1, *numbers])
         ):
             raise InputError(

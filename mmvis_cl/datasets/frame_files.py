@@ -45,6 +45,11 @@ class ImageFrames:
         _check_size(image.shape[:2], size, str(self.paths[0]))
         return image.shape[:2]
 
+    def bytes_to_copy(self) -> int:
+        """Room that the JPEGs among them need; others are encoded, of which nobody knows."""
+        files = [path for path in self.paths if path.suffix.lower() in ('.jpg', '.jpeg')]
+        return sum(path.stat().st_size for path in files)
+
     def save(self, folder: Path, size: tuple[int, int]) -> Iterator[Path]:
         """Write ``00000.jpg`` and so on; a JPEG is copied, others are encoded anew.
 
@@ -106,6 +111,10 @@ class VideoFrames:
             if source.length and self.numbers[-1] > 2 * source.length + 100:
                 raise self._too_short(f'about {source.length}')
             return source.size
+
+    def bytes_to_copy(self) -> int:
+        """Nothing is copied."""
+        return 0
 
     def save(self, folder: Path, size: tuple[int, int]) -> Iterator[Path]:
         """See :meth:`ImageFrames.save`; the file is read to its end.

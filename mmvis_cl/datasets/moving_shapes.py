@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, cannot_write
 
 CLASSES = ('disk', 'triangle', 'star')
 PATTERNS = ('gradient', 'stripes', 'dots')  # of the classes, in their order
@@ -28,6 +28,7 @@ SPLITS = ('train', 'valid')
 HUE_BINS = 6
 FREQUENCIES = (5.2, 6.6, 8.4)  # coarse, middle and fine texture, in radians per radius
 MIN_VISIBLE_PIXELS = 12
+MAX_VIDEO_PIXELS = 1 << 27  # of all frames together; some 40 bytes of memory for each
 # Raised whenever the same parameters give other pictures, so that old data is not taken for new.
 GENERATOR_VERSION = 1
 
@@ -90,7 +91,8 @@ def make_moving_shapes(
         Whether anything was written; False if ``out_dir`` had this very data already.
 
     Raises:
-        InputError: If a number is out of its range, or ``out_dir`` is in use for something else.
+        InputError: If a number is out of its range, a video does not fit into memory, or
+            ``out_dir`` is in use for something else or cannot be written.
     """
     for name, number, least in (
         ('seed', seed, 0),
@@ -102,6 +104,12 @@ def make_moving_shapes(
     ):
         if number < least:
             raise InputError(f'moving shapes: {name} is {number}; give {least} or more')
+    if length * size[0] * size[1] > MAX_VIDEO_PIXELS:
+        raise InputError(
+            f'moving shapes: {length} frames of {size[0]}x{size[1]} are more than '
+            f'{MAX_VIDEO_PIXELS} pixels, and a video is made in memory; give a smaller --length or '
+            '--size'
+        )
 
     out_dir = Path(out_dir)
     meta = dict(
@@ -113,22 +121,24 @@ def make_moving_shapes(
         length=length,
         size=list(size),
     )
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        found = _read_meta(out_dir)
-        if found is None:
-            raise InputError(
-                f'{out_dir}: holds something else than moving shapes; choose another folder'
-            )
-        if found == meta and not force:
-            return False
-        if not force:
-            raise InputError(
-                f'{out_dir}: holds moving shapes made with other parameters '
-                f'({out_dir / "meta.json"}); choose another folder, or replace it with --force'
-            )
-
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}-', dir=out_dir.parent))
+    try:
+        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+            found = _read_meta(out_dir)
+            if found is None:
+                raise InputError(
+                    f'{out_dir}: holds something else than moving shapes; choose another folder'
+                )
+            if found == meta and not force:
+                return False
+            if not force:
+                raise InputError(
+                    f'{out_dir}: holds moving shapes made with other parameters '
+                    f'({out_dir / "meta.json"}); choose another folder, or replace it with --force'
+                )
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix='.unfinished-', dir=out_dir.parent))
+    except OSError as error:
+        raise cannot_write(out_dir, error) from error
     try:
         for split, num_videos in zip(SPLITS, (train_videos, valid_videos), strict=True):
             _write_split(unfinished, split, num_videos, seed, length, size)
@@ -137,6 +147,8 @@ def make_moving_shapes(
         if out_dir.exists():
             shutil.rmtree(out_dir)
         unfinished.rename(out_dir)
+    except OSError as error:
+        raise cannot_write(out_dir, error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return True

@@ -1,13 +1,13 @@
 """Which object of annotated PNGs is of which class: by tables, and by the value as in MOTS."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, shortened
+from mmvis_cl.json_file import read_json
 
 MOTS_FACTOR = 1000  # value = class * 1000 + object
 MOTS_IGNORED = 10000
@@ -94,19 +94,20 @@ def read_object_classes(path: Path) -> ObjectClasses:
         for (video, number), name in pairs:
             if not (name and isinstance(name, str)):
                 raise ValueError('a class is empty or no text')
-            name.encode()  # half a character, as JSON can hold, cannot be written
             key = video or None, int(number)
             if classes.setdefault(key, name) != name:
                 raise ValueError(f'object {key[1]} has two classes')
         if not classes:
             raise ValueError('there is no class')
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror}); correct the path') from error
-    except (ValueError, LookupError, TypeError, AttributeError, csv.Error, RecursionError) as error:
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:150]
+    except (ValueError, LookupError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(
-            f'{path}: does not say which object is of which class ({reason}); give a .csv with the '
-            'columns video, object and class, or a .json as {"video": {"1": "class"}}'
+            f'{path}: does not say which object is of which class ({type(error).__name__}: '
+            f'{shortened(error, 100)}); give a .csv with the columns video, object and class, or a '
+            '.json as {"video": {"1": "class"}}'
         ) from error
     return ObjectClasses(classes, default=None, plain=True)
 
@@ -140,18 +141,10 @@ def _csv_pairs(path: Path) -> Iterator[tuple[tuple[str | None, str], str]]:
 
 
 def _json_pairs(path: Path) -> Iterator[tuple[tuple[str | None, str], str]]:
-    content = json.loads(path.read_text(encoding='utf-8-sig'), object_pairs_hook=_no_key_twice)
+    content = read_json(path)
     for key, value in content.get('videos', content).items():
         if isinstance(value, str):
             yield (None, key), value
             continue
         for number, entry in value.get('objects', value).items():
             yield (key, number), entry['category'] if isinstance(entry, dict) else entry
-
-
-def _no_key_twice(pairs: list[tuple[str, object]]) -> dict:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f'{max(keys, key=keys.count)!r} is given twice')
-    return content

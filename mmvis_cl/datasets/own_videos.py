@@ -1,8 +1,10 @@
 """Annotated videos of any origin, written as a data set in the format of YouTube-VIS."""
 
 import json
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +12,16 @@ from pathlib import Path
 
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import InputError, cannot_write, quoted
+from mmvis_cl.files import whole_file
+from mmvis_cl.json_file import read_json
 
 from .check_files import SplitFiles, SplitReport, check_split
 from .frame_files import Frames
 from .split_videos import split_videos
 
+MAX_NAME_BYTES = 200  # of a video's folder, with room for what makes it different from others
+UNPRINTABLE = re.compile(r'[\x00-\x1f\ud800-\udfff]')  # line breaks and halves of characters
 BOXES = ('refuse', 'fill', 'skip')  # what to do with an object that has a box only
 Progress = Callable[[Iterable, str, int], Iterable]  # wraps items; description; their number
 
@@ -82,9 +88,9 @@ def write_data_set(
 ) -> list[SplitReport]:
     """Write ``SPLIT.json`` and ``JPEGImages/VIDEO/00000.jpg`` and check them.
 
-    All is written to a temporary folder beside ``out`` and moved when it is whole, so that nothing
-    unfinished is left behind. A folder that is there already can be added to: another split, other
-    videos, the same classes.
+    All is written to a hidden folder in ``out``, or beside it if it is not there, and moved when it
+    is whole, so that nothing unfinished is left behind. A folder that is there already can be added
+    to: another split, other videos, the same classes.
 
     Args:
         out: The folder.
@@ -99,9 +105,10 @@ def write_data_set(
         What `check_split` found in each split: its counts, no problems.
 
     Raises:
-        InputError: There is nothing to write, ``out`` is in the way, a frame is missing or broken,
-            the disk is full, or a check failed.
+        InputError: There is nothing to write, a class has no name of its own, ``out`` is in the
+            way, a frame is missing or broken, the disk is full, or a check failed.
     """
+    _check_classes(annotations.categories)
     if not annotations.videos:
         raise InputError(f'{out}: there is no video to write; give annotations with videos')
     names = _folder_names([video.name for video in annotations.videos])
@@ -117,13 +124,16 @@ def write_data_set(
         parts = dict(
             zip(('train', 'valid'), split_videos(content, val_fraction, seed), strict=True)
         )
-    _check_room(out, parts, names)
-
+    check_out(out, list(parts))
+    _check_room(out, annotations, names)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
+        # in the same file system as what it becomes; ``out`` may be a mounted one
+        place = out if out.is_dir() else out.parent
+        unfinished = Path(tempfile.mkdtemp(prefix='.unfinished-', dir=place))
     except OSError as error:
         raise cannot_write(out, error) from error
+    moved = []
     try:
         total = sum(len(video.frames) for video in annotations.videos)
         written = _save_frames(unfinished / 'JPEGImages', annotations.videos, names)
@@ -131,27 +141,68 @@ def write_data_set(
             pass
         reports = []
         for name, part in parts.items():
-            (unfinished / f'{name}.json').write_text(json.dumps(part))
+            with whole_file(unfinished / f'{name}.json') as file:
+                file.write(json.dumps(part))
             files = SplitFiles(name, unfinished / f'{name}.json', unfinished / 'JPEGImages')
             # each image was decoded when it was read
             report = check_split(files, decode=False)
             if report.problems:
-                problem = report.problems[0][1].replace(str(unfinished), str(out))
                 raise InputError(
-                    f'{out}: {len(report.problems)} problems in {name}.json, the first: {problem}'
+                    f'{out}: {len(report.problems)} problems in {name}.json, the first: '
+                    f'{report.problems[0][1]}'
                 )
             report.files = SplitFiles(name, out / f'{name}.json', out / 'JPEGImages')
             reports.append(report)
         (out / 'JPEGImages').mkdir(parents=True, exist_ok=True)
-        for name in names:
-            (unfinished / 'JPEGImages' / name).rename(out / 'JPEGImages' / name)
-        for name in parts:  # last: a file that is there is complete
-            (unfinished / f'{name}.json').rename(out / f'{name}.json')
+        for path in [Path('JPEGImages', name) for name in names] + [
+            Path(f'{name}.json')
+            for name in parts  # last: a file that is there is complete
+        ]:
+            (unfinished / path).rename(out / path)
+            moved.append(out / path)
+        moved.clear()
+    except InputError as error:
+        raise InputError(str(error).replace(str(unfinished), str(out))) from error
     except OSError as error:
         raise cannot_write(out, error) from error
     finally:
+        for path in moved:  # not all could be
+            if path.parent == out:
+                path.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(unfinished, ignore_errors=True)
     return reports
+
+
+def check_out(out: Path, splits: Sequence[str]) -> None:
+    """Make sure that a data set can be written, before the work that it takes.
+
+    Args:
+        out: Its folder, which need not be there.
+        splits: What is to be written of it: 'train', 'valid' or 'test'.
+
+    Raises:
+        InputError: A file or a split is there already, or nothing can be written there.
+    """
+    try:
+        there = stat.S_ISDIR(os.stat(out).st_mode)
+    except FileNotFoundError:
+        there = None
+    except (OSError, ValueError) as error:
+        if not isinstance(error, OSError):
+            raise InputError(f'--out: is no name of a folder ({error}); correct it') from error
+        raise cannot_write(out, error) from error
+    if there is False:
+        raise InputError(f'{out}: is a file; name another folder')
+    for path in [out / f'{name}.json' for name in splits]:
+        if path.exists():
+            raise InputError(f'{path}: is there already; remove it or write another --split')
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    try:
+        tempfile.TemporaryDirectory(prefix='.trial-', dir=nearest).cleanup()
+    except OSError as error:
+        raise cannot_write(out, error) from error
 
 
 def _content(annotations: Annotations, names: list[str]) -> dict:
@@ -192,42 +243,63 @@ def _content(annotations: Annotations, names: list[str]) -> dict:
 
 def _folder_names(names: Sequence[str]) -> list[str]:
     """Names that any file system takes, each once."""
-    made = []
+    made, taken = [], set()
     for name in names:
-        # a dot in front would hide the folder
-        safe = re.sub(r'[^\w.-]+', '_', name).strip('._') or 'video'
+        # a dot in front would hide the folder; file systems take names of 255 bytes
+        safe = re.sub(r'[^\w.-]+', '_', name).strip('._')
+        safe = safe.encode()[:MAX_NAME_BYTES].decode(errors='ignore') or 'video'
         number, unique = 2, safe
-        while unique.lower() in {other.lower() for other in made}:
+        while unique.casefold() in taken:
             unique, number = f'{safe}_{number}', number + 1
         made.append(unique)
+        taken.add(unique.casefold())
     return made
 
 
-def _check_room(out: Path, parts: dict[str, dict], names: list[str]) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f'{out}: is a file; name another folder')
-    for path in [out / f'{name}.json' for name in parts] + [out / 'JPEGImages' / n for n in names]:
+def _check_classes(categories: Sequence[dict]) -> None:
+    names = [category['name'] for category in categories]
+    for name in names:
+        if not isinstance(name, str) or not name.strip() or UNPRINTABLE.search(name):
+            raise InputError(
+                f'{quoted(name)}: is no name of a class; give each class a name that can be printed'
+            )
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f'{quoted(twice)}: is the name of two classes; make them one or rename it')
+
+
+def _check_room(out: Path, annotations: Annotations, names: list[str]) -> None:
+    """That there is room for the frames, and that what is there already goes with them."""
+    for path in [out / 'JPEGImages' / name for name in names]:
         if path.exists():
             raise InputError(
                 f'{path}: is there already; remove it, write another --split, or name another '
                 'folder'
             )
-    classes = next(iter(parts.values()))['categories']
     for path in sorted(out.glob('*.json')):
         if path.stem not in ('train', 'valid', 'test'):
             continue
         try:
-            there = json.loads(path.read_text())['categories']
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            there = [(c['id'], c['name']) for c in read_json(path)['categories']]
+        except (KeyError, TypeError) as error:
             raise InputError(
                 f'{path}: is no annotation file ({error}); name another folder'
             ) from error
-        if [(c['id'], c['name']) for c in there] != [(c['id'], c['name']) for c in classes]:
+        classes = [(c['id'], c['name']) for c in annotations.categories]
+        if there != classes:
             raise InputError(
-                f'{path}: has other classes ({", ".join(str(c["name"]) for c in there)}) than what '
-                f'is to be added ({", ".join(str(c["name"]) for c in classes)}); all splits need '
+                f'{path}: has other classes ({", ".join(str(name) for _, name in there)}) than '
+                f'what is to be added ({", ".join(name for _, name in classes)}); all splits need '
                 'the same, so name another folder or convert both at once'
             )
+    needed = sum(video.frames.bytes_to_copy() for video in annotations.videos)
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    free = shutil.disk_usage(nearest).free
+    if needed > free:
+        raise InputError(
+            f'{out}: the frames take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; '
+            'free some space or write elsewhere'
+        )
 
 
 def _save_frames(

@@ -13,8 +13,14 @@ from rich.progress import track
 from rich.table import Table
 
 from mmvis_cl.config_names import find_config
-from mmvis_cl.datasets.own_videos import BOXES, Annotations, write_data_set
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.datasets.own_videos import (
+    BOXES,
+    Annotations,
+    check_out,
+    write_data_set,
+)
+from mmvis_cl.errors import InputError
+from mmvis_cl.files import fitting_name, whole_file
 
 BASE_CONFIG = 'r50_ytvis21'
 # The results go beside the annotations: a name in work_dirs/ could be another data set's as well.
@@ -22,7 +28,7 @@ CONFIG = """\
 # ResNet-50 on these videos; best from a checkpoint of other videos or of COCO (load_from).
 _base_ = [{base!r}]
 
-data_root = '{{{{ fileDirname }}}}/'
+data_root = {quote}{{{{ fileDirname }}}}/{quote}
 files = dict(data_root=data_root, data_prefix=dict(img_path='JPEGImages'), classes=None)
 train_dataloader = dict(dataset=dict(files, ann_file='train.json'))
 val_dataloader = dict(dataset=dict(files, ann_file='valid.json'))
@@ -80,7 +86,8 @@ def check_options(args: argparse.Namespace) -> None:
     """Before anything is read.
 
     Raises:
-        InputError: ``--val-fraction`` is out of its range, or given with another ``--split``.
+        InputError: ``--val-fraction`` is out of its range or given with another ``--split``, or
+            ``--out`` cannot be written.
     """
     if args.val_fraction is not None and not 0 < args.val_fraction < 1:
         raise InputError(
@@ -90,6 +97,7 @@ def check_options(args: argparse.Namespace) -> None:
         raise InputError(
             f'--val-fraction divides training videos, --split is {args.split}; give one of the two'
         )
+    check_out(args.out, [args.split] if args.val_fraction is None else ['train', 'valid'])
 
 
 def show_progress(items: Iterable, what: str, total: int) -> Iterable:
@@ -142,12 +150,12 @@ def write(args: argparse.Namespace, annotations: Annotations) -> None:
 
 def _write_config(root: Path, num_classes: int) -> Path:
     """A config that trains on a data set and scores on it; one that is there is left as it is."""
-    name = re.sub(r'\W+', '_', root.resolve().name)
-    path = root / f'{name}.py'
+    name = re.sub(r'\W+', '_', root.resolve().name) or 'data'
+    path = root / fitting_name(name, '.py', root)
     if not path.exists():
         base = os.path.relpath(find_config(BASE_CONFIG).resolve(), root.resolve())
-        try:
-            path.write_text(CONFIG.format(base=base, num_classes=num_classes))
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        # mmengine puts the folder between the quotes as it is
+        quote = '"' if "'" in str(root.resolve()) else "'"
+        with whole_file(path) as file:
+            file.write(CONFIG.format(base=base, num_classes=num_classes, quote=quote))
     return path

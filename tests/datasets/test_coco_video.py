@@ -175,8 +175,9 @@ def test_boxes(read, content, boxes, areas):
         ('images', 0, dict(width=31), 'its images are of different sizes'),
         ('images', 0, dict(video_id=4), "is of video 4, which 'videos' does not have"),
         ('images', 0, dict(id=10), 'the id 10 is given to two images'),
-        ('images', 0, dict(height='20'), "entry 0 of images has height='20'"),
-        ('categories', 0, dict(id=2), 'the id 2 is given to two categories'),
+        ('images', 0, dict(height='20'), "image 11: 'height' is '20'; give the pixels"),
+        ('categories', 0, dict(name='dog'), "category name given more than once: 'dog'"),
+        ('categories', 0, dict(id=2), 'category id given more than once: 2'),
     ],
 )
 def test_broken_entries(read, content, kind, index, change, message):
@@ -191,9 +192,9 @@ def test_numbers_as_text_and_odd_numbers(read, content):
     content['annotations'][2]['iscrowd'] = '1'
     assert [track.crowd for track in read().videos[0].tracks] == [False, True]
     for change, message in (
-        (dict(iscrowd='no'), r"annotation 1 has iscrowd='no'; give 0 or 1"),
-        (dict(iscrowd=2), 'annotation 1 has iscrowd=2'),
-        (dict(iscrowd=0, score='high'), 'entry 0 of annotations has values of the wrong kind'),
+        (dict(iscrowd='no'), "annotation 1: iscrowd is 'no'"),
+        (dict(iscrowd=2), 'annotation 1: iscrowd is 2'),
+        (dict(iscrowd=0, score='high'), "annotation 1 has the score 'high'"),
         (dict(score=float('nan')), 'annotation 1 has the score nan'),
         (dict(score=1, segmentation=[[1, 2, float('nan'), 4, 5, 6]]), 'no finite number'),
         (dict(segmentation=[[1, 2, 2e8, 4, 5, 6]]), 'pixels outside of the frame'),
@@ -216,10 +217,15 @@ def test_images_outside_of_the_folder(read, content, tmp_path):
 
 
 def test_a_size_that_the_images_do_not_have(read, content):
-    for image in content['images']:
-        image['width'] = 2_000_000_000
-    with pytest.raises(InputError, match=r'x\.png: is 30x20 .* are for 2000000000x20; give'):
-        read()
+    for width, message in (
+        (31, r'x\.png: is 30x20 .* are for 31x20; give'),
+        (2_000_000_000, r'image 11: a frame of 2000000000x20 .* has more than'),
+        (-30, "image 11: 'width' is -30"),
+    ):
+        for image in content['images']:
+            image['width'] = width
+        with pytest.raises(InputError, match=message):
+            read()
 
 
 @pytest.fixture

@@ -303,19 +303,30 @@ def test_classes_that_hold_for_all_videos(read, tmp_path, name, text):
         ('a.csv', 'video,object,class\n'),
         ('a.csv', 'video,object,class\nb9,1,cat\nb9,1,dog\n'),
         ('a.csv', f'video,object,class\nb9,1,{"x" * 3_000_000}\n'),
-        ('a.json', '{"b9": {"1": "cat", "1": "dog"}}'),
-        ('a.json', '{"b9": {"1": "\\ud800"}}'),
-        pytest.param('a.json', '{"b9":' * 100_000, id='nested'),
         ('a.json', '{"b9": 3}'),
         ('a.json', '[1]'),
         ('a.json', '{"b9": {"1": {"name": "cat"}}}'),
-        ('a.json', '{'),
     ],
 )
 def test_broken_lists_of_classes(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match='does not say which object is of which class'):
         read_object_classes(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('{', 'not valid JSON'),
+        ('{"b9": {"1": "cat", "1": "dog"}}', "the key '1' twice"),
+        ('{"b9": {"1": "\\ud800"}}', 'half a character'),
+        pytest.param('{"b9":' * 100_000, 'too deeply', id='nested'),
+    ],
+)
+def test_lists_of_classes_that_are_no_json(tmp_path, text, message):
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_object_classes(tmp_path / 'a.json')
 
 
 def test_absent_list_of_classes(tmp_path):

@@ -230,3 +230,18 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_numbers_out_of_range(tmp_path, arguments, message):
     with pytest.raises(InputError, match=message):
         make_moving_shapes(tmp_path / 'out', **arguments)
+
+
+def test_what_cannot_be_made(tmp_path):
+    (tmp_path / 'file').touch()
+    for path, options, message in (
+        ('file', {}, 'holds something else'),
+        ('file/below', {}, 'cannot be written'),
+        ('x' * 300, {}, 'too long'),
+        ('big', dict(size=(100_000, 100_000)), 'a video is made in memory; give a smaller'),
+        ('long', dict(length=10**7), 'a video is made in memory; give a smaller'),
+        ('none', dict(train_videos=0), 'train_videos is 0; give 1 or more'),
+    ):
+        with pytest.raises(InputError, match=message):
+            make_moving_shapes(tmp_path / path, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ['file']

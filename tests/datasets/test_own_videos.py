@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mmvis_cl.datasets.own_videos import (
     AnnotatedTrack,
     AnnotatedVideo,
     Annotations,
+    check_out,
     write_data_set,
 )
 from mmvis_cl.errors import InputError
@@ -123,13 +125,103 @@ def test_nothing_is_left_of_a_failure(tmp_path, video, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(own_videos.json, 'dumps', full)
-        with pytest.raises(InputError, match=r'out: the disk is full'):
+        with pytest.raises(InputError, match=r'out.train\.json: the disk is full'):
             write_data_set(out, Annotations([broken], CATEGORIES))
     # the check finds what a reader did wrong
     broken.tracks[0].category_id = 7
     with pytest.raises(InputError, match=rf'1 problems in train\.json.*{out}/train\.json.*7'):
         write_data_set(out, Annotations([broken], CATEGORIES))
     assert [path.name for path in tmp_path.iterdir()] == ['source']
+
+
+def test_nothing_is_left_if_it_cannot_be_moved(tmp_path, video, monkeypatch):
+    """All but the last file are at their places already when the disk says no."""
+    out = tmp_path / 'out'
+    write_data_set(out, Annotations([video('a')], CATEGORIES), split='test')
+    before = sorted(path.relative_to(out) for path in out.rglob('*'))
+    rename = own_videos.Path.rename
+
+    def refuse(path, target):
+        if path.name == 'valid.json':
+            raise OSError(5, 'Input/output error')
+        return rename(path, target)
+
+    monkeypatch.setattr(own_videos.Path, 'rename', refuse)
+    videos = Annotations([video('b'), video('c')], CATEGORIES)
+    with pytest.raises(InputError, match=r'out: cannot be written \(Input/output error\)'):
+        write_data_set(out, videos, val_fraction=0.5)
+    assert sorted(path.relative_to(out) for path in out.rglob('*')) == before
+
+
+def test_names_of_videos(tmp_path, video):
+    """Such as no file system takes, or only one of."""
+    names = ['x' * 250, 'x' * 250, 'ä' * 150, 'a:b', 'A:B', '..', '', '\ud800', 'CON/../x']
+    write_data_set(tmp_path / 'out', Annotations([video(name) for name in names], CATEGORIES))
+    content = json.loads((tmp_path / 'out' / 'train.json').read_text())
+    made = [entry['file_names'][0].split('/')[0] for entry in content['videos']]
+    x = 'x' * 200
+    assert made == [
+        x, f'{x}_2', 'ä' * 100, 'a_b', 'A_B_2', 'video', 'video_2', 'video_3', 'CON_.._x'
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (['cat', 'cat'], "'cat': is the name of two classes"),
+        (['cat', ' '], "' ': is no name of a class"),
+        (['cat', 'a\nb'], 'is no name of a class'),
+        (['cat', '\ud83d'], 'is no name of a class'),
+        (['cat', 5], '5: is no name of a class'),
+    ],
+)
+def test_names_of_classes(tmp_path, video, names, message):
+    categories = [dict(id=i, name=name) for i, name in enumerate(names, 1)]
+    with pytest.raises(InputError, match=message):
+        write_data_set(tmp_path / 'out', Annotations([video()], categories))
+
+
+def test_places_that_cannot_be_written_to(tmp_path, video, monkeypatch):
+    """Known before anything is read."""
+    check_out(tmp_path / 'a' / 'b' / 'c', ['train'])
+    assert list(tmp_path.iterdir()) == [tmp_path / 'source'] or not list(tmp_path.iterdir())
+    (tmp_path / 'file').touch()
+    (tmp_path / 'there').mkdir()
+    (tmp_path / 'there' / 'valid.json').touch()
+    for path, message in (
+        ('file', 'is a file; name another'),
+        ('file/below', 'cannot be written'),
+        ('x' * 300, 'is too long for the file system'),
+        ('null\0byte', 'is no name of a folder'),
+        ('there', r'there.valid\.json: is there already'),
+    ):
+        with pytest.raises(InputError, match=message):
+            check_out(tmp_path / path, ['train', 'valid'])
+
+    def refuse(*_, **__):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(own_videos.tempfile, 'mkdtemp', refuse)
+    with pytest.raises(InputError, match=r'new: cannot be written \(Permission denied\)'):
+        check_out(tmp_path / 'new', ['train'])
+
+
+def test_a_disk_that_is_too_small(tmp_path, video, monkeypatch):
+    shown = video()
+    for path in shown.frames.paths:
+        Image.new('RGB', (30, 20)).save(path.with_suffix('.jpg'))
+    shown.frames.paths[:] = [path.with_suffix('.jpg') for path in shown.frames.paths]
+    needed = sum(path.stat().st_size for path in shown.frames.paths)
+    for free, fits in ((needed, True), (needed - 1, False)):
+        monkeypatch.setattr(
+            own_videos.shutil, 'disk_usage', lambda _, free=free: SimpleNamespace(free=free)
+        )
+        out = tmp_path / f'out{fits}'
+        if fits:
+            write_data_set(out, Annotations([shown], CATEGORIES))
+        else:
+            with pytest.raises(InputError, match=r'the frames take 0\.0 GiB'):
+                write_data_set(out, Annotations([shown], CATEGORIES))
 
 
 def test_nothing_to_write(tmp_path, video):

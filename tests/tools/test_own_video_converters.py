@@ -97,6 +97,36 @@ def test_the_splits_one_after_the_other(run, capsys):
     assert len(list(Path('data/JPEGImages').iterdir())) == 3
 
 
+@pytest.mark.parametrize('out', ["it's", 'x' * 250, 'ü' * 120, '-'])
+def test_folders_of_odd_names(run, out):
+    assert run('cvat', 'clip1.xml', '--frames', 'frames', f'--out={out}') == 0
+    (path,) = Path(out).glob('*.py')
+    config = Config.fromfile(path)
+    assert Path(config.val_evaluator.ann_file) == Path(out).resolve() / 'valid.json'
+
+
+def test_outputs_are_looked_at_before_the_work(run, capsys, monkeypatch):
+    """The annotations, which may take long, are not even opened."""
+    Path('file').touch()
+    for out, message in (('file', 'file: is a file'), ('y' * 300, 'too long')):
+        assert run('cvat', 'absent.xml', '--frames', 'frames', '--out', out) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_from_label_studio(run, capsys):
+    box = dict(frame=2, enabled=True, x=10, y=10, width=50, height=40, rotation=0, time=0.1)
+    region = dict(type='videorectangle', value=dict(sequence=[box], labels=['cat']))
+    task = dict(id=1, data=dict(video='s3://b/clip1.mp4'), annotations=[dict(result=[region])])
+    Path('project.json').write_text('\ufeff' + json.dumps([task]), encoding='utf-8')
+    options = ['project.json', '--frames', 'frames', '--out', 'data', '--classes', 'dog', 'cat']
+    assert run('label_studio', *options) == 2
+    assert '--boxes fill' in capsys.readouterr().err
+    assert run('label_studio', *options, '--boxes', 'fill') == 0
+    assert '2 classes: dog, cat' in capsys.readouterr().out
+    (track,) = json.loads(Path('data/train.json').read_text())['annotations']
+    assert (track['category_id'], track['areas']) == (2, [None, 15 * 8])
+
+
 def test_from_coco_video(run, capsys):
     rle = mask_utils.encode(np.asfortranarray(np.eye(20, 30, dtype=np.uint8)))
     rle['counts'] = rle['counts'].decode()
@@ -196,7 +226,7 @@ def test_from_mots_pngs(run, capsys):
         (['absent'], 'absent/JPEGImages: there is no such folder'),
         (['.', '--videos', 'absent.txt'], 'absent.txt: cannot be read'),
         (['.', '--videos', 'empty.txt'], 'empty.txt: is empty'),
-        (['.', '--classes', 'empty.txt'], 'empty.txt: does not say'),
+        (['.', '--classes', 'empty.txt'], 'empty.txt: is empty; copy'),
     ],
 )
 def test_trees_that_are_none(run, capsys, arguments, message):

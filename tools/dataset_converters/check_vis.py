@@ -16,8 +16,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mmvis_cl.datasets.check_files import SPLITS, SplitFiles, check_split, find_splits
-from mmvis_cl.engine.cli import one_line_errors
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.files import check_folder, whole_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -66,6 +66,8 @@ def main() -> None:
     with one_line_errors():
         if args.workers < 0:
             raise InputError(f'--workers {args.workers}: give 0 (none) or more')
+        if args.json and not os.path.exists(args.json):
+            check_folder(Path(args.json).absolute().parent)
         for files in files_to_check(args.path, args.images):
             reports.append(
                 check_split(
@@ -104,8 +106,6 @@ def main() -> None:
                     f'{"" if args.json else ": see all with --json OUT"}'
                 )
     if args.json:
-        out = Path(args.json)
-        out.parent.mkdir(parents=True, exist_ok=True)
         content = {
             report.files.name: asdict(report)
             | dict(
@@ -117,8 +117,9 @@ def main() -> None:
             )
             for report in reports
         }
-        out.write_text(json.dumps(content, indent=2) + '\n')
-        print(f'written to {out}')
+        with one_line_errors(), whole_file(args.json) as file:
+            file.write(json.dumps(content, indent=2) + '\n')
+        print(f'written to {args.json}')
     problems = sum(len(report.problems) for report in reports)
     print(f'{problems} problems' if problems else 'nothing is wrong')
     sys.exit(1 if problems else 0)

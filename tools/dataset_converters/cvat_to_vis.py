@@ -9,9 +9,8 @@ import argparse
 from pathlib import Path
 
 from mmvis_cl.datasets.cvat_video import NO_AREAS, read_cvat
-from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.engine.converter_cli import add_box_option, add_output_options, check_options, write
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

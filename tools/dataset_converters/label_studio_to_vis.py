@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from mmvis_cl.datasets.label_studio import read_label_studio
-from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.engine.converter_cli import add_box_option, add_output_options, check_options, write
+from mmvis_cl.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 import argparse
 
 from mmvis_cl.datasets.moving_shapes import make_moving_shapes
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import one_line_errors
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         '--force', action='store_true', help='replace moving shapes that are there already'
     )
     args = parser.parse_args()
-    try:
+    with one_line_errors():
         written = make_moving_shapes(
             args.out,
             seed=args.seed,
@@ -32,8 +32,6 @@ def main() -> None:
             size=tuple(args.size),
             force=args.force,
         )
-    except InputError as error:
-        parser.exit(2, f'error: {error}\n')
     state = 'written' if written else 'already there, left as it is'
     print(
         f'{args.out}: {args.train_videos} training and {args.valid_videos} validation videos of '

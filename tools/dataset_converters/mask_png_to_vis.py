@@ -21,9 +21,8 @@ from mmvis_cl.datasets.object_classes import (
     read_labels,
     read_object_classes,
 )
-from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.engine.converter_cli import add_output_options, check_options, show_progress, write
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors
 
 LAYOUTS = (('JPEGImages', 'Annotations'), ('images', 'instances'), ('image_02', 'instances'))
 
