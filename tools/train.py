@@ -136,8 +136,10 @@ def main() -> None:
         set_start(cfg, args.resume)
 
         from mmvis_cl.engine.cli import build_runner, leave_process_group
+        from mmvis_cl.engine.downloads import fetch_pretrained
 
         runner = build_runner(cfg)
+        fetch_pretrained(runner)
         try:
             with build_errors_in_one_line(cfg):
                 runner.train()
