@@ -1,4 +1,4 @@
-"""Ground truth and results side by side, with identity switches and misses marked."""
+"""Ground truth and results side by side; identity switches, misses, wrong classes are marked."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,16 +21,21 @@ from .draw_tracks import draw_tracks, identity_colors
 TRUTH = 'ground truth'
 _HELD = 2  # more frames for which a switch stays marked, or nobody would see it
 _GREY, _DARK, _LIGHT, _WHITE = (150,) * 3, (24,) * 3, (235,) * 3, (255,) * 3
+_RED = (220, 40, 40)
 _FONT = Path(matplotlib.get_data_path()) / 'fonts/ttf/DejaVuSans.ttf'
 
 
 class _Identity(NamedTuple):
-    """What is drawn of an identity; ``color`` is None if it is of no object."""
+    """What is drawn of an identity.
+
+    ``color`` is None if it is of no object; ``is_a`` is the class of its object, if another one.
+    """
 
     masks: TrackMasks
     label: str
     score: float | None
     color: int | None
+    is_a: str | None = None
 
 
 class _Panel(NamedTuple):
@@ -45,7 +50,7 @@ class Comparison:
     Objects have the colours of their identities in the ground truth. An identity of a result has
     the colour of the object that it lies on in most frames, or is grey and hatched if there is
     none. Where several tracks of a result have the same masks, the one with the best score is
-    drawn.
+    drawn. If its class is not that of the object, it has a red ring and a note with the right one.
 
     Args:
         video: Its entry in the annotations.
@@ -93,7 +98,15 @@ class Comparison:
             found, tracks = [found[i] for i in order], [tracks[i] for i in order]
             frame_iou = _frame_iou(found, masks, length)
             identities = [
-                _Identity(mask, class_names[track['category_id']], track['score'], color)
+                _Identity(
+                    mask,
+                    class_names[track['category_id']],
+                    track['score'],
+                    color,
+                    None
+                    if color is None or truth[color].label == class_names[track['category_id']]
+                    else truth[color].label,
+                )
                 for mask, track, color in zip(
                     found, tracks, object_of_identity(frame_iou), strict=True
                 )
@@ -111,9 +124,10 @@ class Comparison:
             until: In the frames before this one; in all by default.
 
         Returns:
-            For each name how many ``switches``, ``misses`` and ``extra`` detections there are.
+            For each name how many ``switches``, ``misses`` and ``extra`` detections there are, and
+            how many identities have been seen with the wrong class (``classes``).
         """
-        return {panel.name: _counts(panel.events[:until]) for panel in self._panels[1:]}
+        return {panel.name: _counts(panel, until) for panel in self._panels[1:]}
 
     def draw(self, frame: int, image: np.ndarray) -> np.ndarray:
         """Draw all panels of a frame, a title over each, and a caption below.
@@ -153,6 +167,10 @@ class Comparison:
             identity = panel.identities[i]
             marks.box(boxes[i], _GREY)
             notes.append((boxes[i], f'#{i + 1} {identity.label} {identity.score:.2f}', _GREY))
+        for i in visible:
+            if panel.identities[i].is_a is not None:
+                marks.ring(boxes[i], _RED)
+                notes.append((boxes[i], f'is {panel.identities[i].is_a}', _RED))
         for obj in panel.events[frame].misses:
             box, color = self._box(self._truth[obj], frame), tuple(identity_colors([obj])[0])
             marks.dashed_box(box, color)
@@ -195,7 +213,7 @@ class Comparison:
         middle, margin = picture.height / 2, 8 * self._unit
         counts = ''
         if panel.name != TRUTH:
-            numbers = _counts(panel.events[: frame + 1])
+            numbers = _counts(panel, frame + 1)
             counts = '   '.join(f'{name} {number}' for name, number in numbers.items())
         room = self._size[0] - 3 * margin - draw.textlength(counts, font=self._font)
         name = panel.name
@@ -213,6 +231,7 @@ class Comparison:
             ('of no object', 'hatched'),
             ('missed', 'dashed'),
             ('identity switch', 'ring'),
+            ('wrong class', 'red ring'),
         )
         line, margin, side = round(22 * self._unit), 8 * self._unit, 13 * self._unit
         # Measured with the longest number, so that the caption is as high in all frames.
@@ -246,8 +265,9 @@ class Comparison:
             _hatch(image, mask, self._unit)
             picture.paste(Image.fromarray(image))
         marks = _Marks(picture, self._unit)
-        if kind == 'ring':
-            marks.ring(box + np.array([3, 3, -3, -3]) * self._unit, _WHITE)
+        if kind in ('ring', 'red ring'):
+            color = _WHITE if kind == 'ring' else _RED
+            marks.ring(box + np.array([3, 3, -3, -3]) * self._unit, color)
         elif kind == 'dashed':
             marks.dashed_box(box, _GREY)
         else:
@@ -335,13 +355,18 @@ def _hatch(image: np.ndarray, mask: np.ndarray, unit: float) -> None:
     image[mask & ~lines] = image[mask & ~lines] // 2
 
 
-def _counts(events: Sequence[FrameEvents]) -> Counter:
-    return Counter(
+def _counts(panel: _Panel, until: int | None = None) -> Counter:
+    counts = Counter(
         {
-            name: sum(len(getattr(event, name)) for event in events)
+            name: sum(len(getattr(event, name)) for event in panel.events[:until])
             for name in ('switches', 'misses', 'extra')
         }
     )
+    counts['classes'] = sum(
+        identity.is_a is not None and bool(identity.masks.areas[:until].any())
+        for identity in panel.identities
+    )
+    return counts
 
 
 def _by_first_frame(masks: list[TrackMasks]) -> list[int]:

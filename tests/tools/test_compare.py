@@ -44,8 +44,8 @@ def test_videos_and_counts(monkeypatch, capsys, data, tmp_path):
     last = json.loads((data / 'valid.json').read_text())['annotations'][-1]
     misses = sum(area is not None for area in last['areas'])
     assert misses > 0
-    assert ['all', 'found', '0', '0', '0'] in lines
-    assert ['lacking', '0', str(misses), '0'] in lines
+    assert ['all', 'found', '0', '0', '0', '0'] in lines
+    assert ['lacking', '0', str(misses), '0', '0'] in lines
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
         'valid_0000.mp4',
         'valid_0001.mp4',

@@ -8,7 +8,7 @@ from mmvis_cl.visualization.comparison import Comparison
 HEIGHT, WIDTH, LENGTH = 90, 160, 6
 PANEL = 320  # twice the video's size
 LEFT, RIGHT, NOWHERE = (30, 10), (30, 90), (2, 60)
-CAT = 1
+CAT, DOG = 1, 2
 
 
 def rle(top, left, side=24):
@@ -17,16 +17,20 @@ def rle(top, left, side=24):
     return dict(size=[HEIGHT, WIDTH], counts=mask_utils.encode(mask)['counts'].decode())
 
 
-def track(*places, score=0.9):
+def track(*places, score=0.9, category_id=CAT):
     return dict(
-        category_id=CAT, score=score, segmentations=[place and rle(*place) for place in places]
+        category_id=category_id,
+        score=score,
+        segmentations=[place and rle(*place) for place in places],
     )
 
 
 def comparison_of(results, objects=None, **options):
     video = dict(id=4, width=WIDTH, height=HEIGHT, length=LENGTH)
     objects = objects or [track(*[LEFT] * LENGTH), track(*[RIGHT] * LENGTH)]
-    return Comparison(video, objects, results, {CAT: 'cat'}, panel_width=PANEL, **options)
+    return Comparison(
+        video, objects, results, {CAT: 'cat', DOG: 'dog'}, panel_width=PANEL, **options
+    )
 
 
 def panels_of(comparison, frame, number):
@@ -64,7 +68,7 @@ def test_tracks_have_the_colour_of_the_object_they_are_on_most():
     np.testing.assert_allclose(inside(truth, LEFT), blended(0), atol=2)
     np.testing.assert_allclose(inside(result, LEFT), blended(1), atol=2)
     np.testing.assert_allclose(inside(result, RIGHT), blended(0), atol=2)
-    assert comparison.counts() == {'a': dict(switches=2, misses=0, extra=0)}
+    assert comparison.counts() == {'a': dict(switches=2, misses=0, extra=0, classes=0)}
     assert comparison.counts(4)['a']['switches'] == 0
     assert comparison.counts(5)['a']['switches'] == 2
 
@@ -78,7 +82,7 @@ def test_a_switch_is_marked_when_it_happens_and_shortly_after():
     comparison = comparison_of({'a': split}, [track(*[LEFT] * LENGTH)])
     marked = [white(panels_of(comparison, frame, 2)[1]) > 200 for frame in range(LENGTH)]
     assert marked == [False, False, True, True, True, False]
-    assert comparison.counts()['a'] == dict(switches=1, misses=0, extra=0)
+    assert comparison.counts()['a'] == dict(switches=1, misses=0, extra=0, classes=0)
 
 
 def test_a_missed_object_is_marked_in_its_colour():
@@ -89,7 +93,7 @@ def test_a_missed_object_is_marked_in_its_colour():
     for frame in range(LENGTH):
         below = panels_of(comparison, frame, 2)[1][top + 2 : top + 24, left : left + 60]
         assert ((below == color).all(-1).sum() > 100) == (frame in (2, 3))
-    assert comparison.counts()['a'] == dict(switches=0, misses=2, extra=0)
+    assert comparison.counts()['a'] == dict(switches=0, misses=2, extra=0, classes=0)
 
 
 def test_a_track_on_no_object_is_grey_and_hatched():
@@ -100,7 +104,7 @@ def test_a_track_on_no_object_is_grey_and_hatched():
     area = panel[top + 6 : top + 40, left + 6 : left + 40]
     assert (area == area[..., :1]).all()  # grey
     assert {tuple(pixel) for pixel in area.reshape(-1, 3)} == {(150,) * 3, (50,) * 3}
-    assert comparison.counts()['a'] == dict(switches=0, misses=LENGTH, extra=LENGTH)
+    assert comparison.counts()['a'] == dict(switches=0, misses=LENGTH, extra=LENGTH, classes=0)
 
 
 def test_what_is_left_out():
@@ -133,4 +137,23 @@ def test_a_video_without_objects():
     video = dict(id=4, width=WIDTH, height=HEIGHT, length=LENGTH)
     comparison = Comparison(video, [], {'a': [track(*[LEFT] * LENGTH)]}, {CAT: 'cat'})
     comparison.draw(0, np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-    assert comparison.counts()['a'] == dict(switches=0, misses=0, extra=LENGTH)
+    assert comparison.counts()['a'] == dict(switches=0, misses=0, extra=LENGTH, classes=0)
+
+
+def test_a_wrong_class_is_marked_in_red_and_counted_from_when_it_is_seen():
+    right = track(*[LEFT] * LENGTH)
+    wrong = track(None, None, *[RIGHT] * 4, category_id=DOG)
+    nowhere = track(*[NOWHERE] * LENGTH, category_id=DOG)  # on no object: of no class
+    comparison = comparison_of({'a': [right, wrong, nowhere]})
+    assert [comparison.counts(frame)['a']['classes'] for frame in (1, 2, 3, 6)] == [0, 0, 1, 1]
+
+    def red(frame):
+        _, panel = panels_of(comparison, frame, 2)
+        return (np.abs(panel.astype(int) - (220, 40, 40)) < 20).all(-1)
+
+    assert not red(1).any()
+    rows, columns = np.nonzero(red(2))
+    # Around the right object, at twice its size, and a note below; nothing at the others.
+    assert 2 * RIGHT[0] - 12 <= rows.min() and 2 * RIGHT[1] - 12 <= columns.min()
+    assert columns.max() >= 2 * (RIGHT[1] + 24) - 4
+    assert not comparison_of({'a': [right, track(*[RIGHT] * LENGTH)]}).counts()['a']['classes']

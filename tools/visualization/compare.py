@@ -1,12 +1,12 @@
 """Watch ground truth and results side by side, one .mp4 a video.
 
 An object has the same colour in all panels: a result's track takes that of the annotated object
-that it lies on in most frames. Tracks on no object are grey and hatched. Identity switches and
-missed objects are marked where they happen, and counted above each panel.
+that it lies on in most frames. Tracks on no object are grey and hatched. Identity switches, missed
+objects and tracks of the wrong class are marked where they happen, and counted above each panel.
 """
 
 import argparse
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mmvis_cl.datasets.annotation_file import check_file_name, is_crowd
 from mmvis_cl.datasets.video_source import read_image
-from mmvis_cl.engine.cli import one_line_errors
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, one_line_errors, quoted
 from mmvis_cl.evaluation import load_annotations, load_results, tracks_by_video
 from mmvis_cl.evaluation.error_analysis import video_name
 from mmvis_cl.visualization import VideoWriter
@@ -46,6 +46,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fps', type=float, default=6.0, help='default: %(default)s')
     parser.add_argument(
         '--panel-width', type=int, default=640, metavar='PIXELS', help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--absolute-paths',
+        action='store_true',
+        help='take frames that ANNOTATIONS names by absolute paths',
     )
     parser.add_argument('--columns', type=int, metavar='N', help='panels in a row')
     return parser.parse_args()
@@ -82,34 +87,34 @@ def chosen_videos(annotations: dict, wanted: list[str] | None, path: str) -> lis
     return [video for video in videos if {str(video['id']), video_name(video)} & set(wanted)]
 
 
-def annotated_tracks(annotations: dict, path: str) -> dict[int, list[dict]]:
+def annotated_tracks(annotations: dict, path: str) -> dict[int | str, list[dict]]:
     """Annotated objects by video, without crowds."""
-    tracks = [dict(entry, score=1.0) for entry in annotations['annotations']]
-    crowds = defaultdict(list)
-    for entry in tracks:
-        crowds[entry.get('video_id')].append(entry.get('iscrowd', 0))
-    return {
-        video_id: [
-            entry for entry, crowd in zip(entries, crowds[video_id], strict=True) if not crowd
-        ]
-        for video_id, entries in tracks_by_video(tracks, path, annotations).items()
-    }
+    tracks = [
+        dict(entry, score=1.0)
+        for index, entry in enumerate(annotations['annotations'])
+        if not is_crowd(entry, f'{path}: entry {index} of annotations')
+    ]
+    return tracks_by_video(tracks, path, annotations)
 
 
-def frame_paths(video: dict, images: Path, annotations: str) -> list[Path]:
+def frame_paths(video: dict, images: Path, annotations: str, absolute: bool) -> list[Path]:
     """The files of the frames, all of which are there."""
     names = video.get('file_names')
     if not names:
         raise InputError(
-            f'{annotations}: video {video["id"]} has no file_names, so its frames can not be found'
+            f'{annotations}: video {quoted(video["id"])} has no file_names, so that its frames '
+            'can not be found; list them'
         )
+    for frame, name in enumerate(names):
+        where = f'{annotations}: video {quoted(video["id"])}, frame {frame}'
+        check_file_name(name, where, absolute)
     paths = [images / name for name in names]
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise InputError(
-            f'{missing[0]}: no such frame ({len(missing)} of {len(paths)} of video {video["id"]} '
-            f'are not there); IMAGES must be the folder that the file names in {annotations} start '
-            'from'
+            f'{missing[0]}: no such frame ({len(missing)} of {len(paths)} of video '
+            f'{quoted(video["id"])} are not there); IMAGES must be the folder that the file names '
+            f'in {annotations} start from'
         )
     return paths
 
@@ -140,12 +145,13 @@ def main() -> None:
         name: tracks_by_video(load_results(path), path, annotations) for name, path in files.items()
     }
     paths = {
-        video['id']: frame_paths(video, Path(args.images), args.annotations) for video in videos
+        video['id']: frame_paths(video, Path(args.images), args.annotations, args.absolute_paths)
+        for video in videos
     }
     class_names = {category['id']: category['name'] for category in annotations['categories']}
 
     names = Counter(video_name(video) for video in annotations['videos'])
-    totals = {name: Counter(switches=0, misses=0, extra=0) for name in results}
+    totals = {name: Counter(switches=0, misses=0, extra=0, classes=0) for name in results}
     for video in track(videos, description='drawing', console=Console(stderr=True)):
         comparison = Comparison(
             video,
@@ -156,19 +162,19 @@ def main() -> None:
             panel_width=args.panel_width,
             columns=args.columns,
         )
-        name = video_name(video).replace('/', '_')
-        if names[video_name(video)] > 1:  # several videos in one folder
+        name = video_name(video)
+        if names[name] > 1:  # several videos in one folder
             name += f'_{video["id"]}'
-        out = Path(args.out) / f'{name}.mp4'
+        out = Path(args.out) / f'{name.replace("/", "_")}.mp4'
         with VideoWriter(out, fps=args.fps) as writer:
             for frame, path in enumerate(paths[video['id']]):
                 writer.write(comparison.draw(frame, read_frame(path, video)))
         for name, counts in comparison.counts().items():
             totals[name].update(counts)
 
-    table = Table('result', 'switches', 'misses', 'extra', box=None)
+    table = Table('result', *next(iter(totals.values())), box=None)
     for name, counts in totals.items():
-        table.add_row(name, *(str(counts[key]) for key in ('switches', 'misses', 'extra')))
+        table.add_row(name, *map(str, counts.values()))
     Console().print(table)
     print(f'{len(videos)} videos are in {args.out}')
 
