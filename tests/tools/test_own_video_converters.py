@@ -5,6 +5,10 @@ import os
 import runpy
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +238,29 @@ def test_trees_that_are_none(run, capsys, arguments, message):
     assert run('mask_png', *arguments, '--out', 'data') == 2
     printed = capsys.readouterr()
     assert message in printed.err and printed.err.count('\n') == 1
+
+
+def test_nothing_is_left_when_it_is_ended(tmp_path):
+    """In the middle of the frames."""
+    noise = np.random.default_rng(0).integers(0, 255, (600, 800, 3), np.uint8)
+    mask = np.zeros((600, 800), np.uint8)
+    mask[:9] = 1
+    for kind, image in (('JPEGImages', noise), ('Annotations', mask)):
+        folder = tmp_path / 'tree' / kind / 'clip'
+        folder.mkdir(parents=True)
+        Image.fromarray(image).save(folder / '0000.png')
+        for t in range(1, 300):
+            (folder / f'{t:04d}.png').symlink_to('0000.png')
+    tool = ROOT / 'tools' / 'dataset_converters' / 'mask_png_to_vis.py'
+    process = subprocess.Popen(
+        [sys.executable, str(tool), 'tree', '--out', 'new/data'], cwd=tmp_path, stderr=-1, stdout=-1
+    )
+    place = tmp_path / 'new'
+    for _ in range(600):
+        if list(place.glob('.unfinished-*/JPEGImages/clip/*')) or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert list(place.iterdir()) == []
