@@ -108,7 +108,7 @@ class _TrackReader:
         self.boxes = boxes
         self.min_score = min_score
         self.entries = {}  # {video: {track: {image: (annotation, mask)}}}
-        self.counts = dict.fromkeys(('filled', 'skipped', 'changed', 'weak'), 0)
+        self.counts = dict.fromkeys(('filled', 'skipped', 'changed', 'weak', 'crowd'), 0)
 
     def add(self, annotation: dict, images: dict) -> None:
         """Checks an annotation and adds it to its track."""
@@ -169,11 +169,13 @@ class _TrackReader:
                         'give another track_id'
                     )
                 self.counts['changed'] += 1
+            crowd = any(is_crowd(entry, str(self.path)) for entry, _ in entries.values())
+            self.counts['crowd'] += crowd
             tracks.append(
                 AnnotatedTrack(
                     votes.most_common(1)[0][0],
                     {place[image_id]: mask for image_id, (_, mask) in entries.items()},
-                    crowd=any(is_crowd(entry, str(self.path)) for entry, _ in entries.values()),
+                    crowd=crowd,
                 )
             )
         return tracks
@@ -184,6 +186,7 @@ class _TrackReader:
             filled='boxes were taken as masks',
             skipped='boxes were skipped',
             changed='tracks change their class; the one with the highest sum of scores was taken',
+            crowd='tracks are crowds (iscrowd 1), which no training takes and scores ignore',
             weak=f'tracks with a mean score below {self.min_score} were left out',
         )
         return [f'{self.counts[key]} {text}' for key, text in lines.items() if self.counts[key]]

@@ -91,16 +91,11 @@ def read_mask_pngs(
     numbered = ((name, n, frame) for name in frames for n, frame in enumerate(frames[name]))
     for name, number, frame in progress(numbered, 'masks', sum(map(len, frames.values()))):
         reader.add(name, number, frame)
-    for name in frames:
-        annotations.videos.append(
-            AnnotatedVideo(
-                name,
-                reader.sizes[name],
-                ImageFrames([frame.image for frame in frames[name]]),
-                reader.tracks(name),
-            )
-        )
     reader.check_values()
+    for name in frames:
+        images_of_video = ImageFrames([frame.image for frame in frames[name]])
+        size = images_of_video.check_size(reader.sizes[name])
+        annotations.videos.append(AnnotatedVideo(name, size, images_of_video, reader.tracks(name)))
     if dropped:
         annotations.notes.append(f'{dropped} images without a PNG were left out')
     annotations.notes += reader.notes()

@@ -190,7 +190,11 @@ def test_broken_entries(read, content, kind, index, change, message):
 def test_numbers_as_text_and_odd_numbers(read, content):
     content['annotations'][0]['iscrowd'] = content['annotations'][1]['iscrowd'] = '0'
     content['annotations'][2]['iscrowd'] = '1'
-    assert [track.crowd for track in read().videos[0].tracks] == [False, True]
+    annotations = read()
+    assert [track.crowd for track in annotations.videos[0].tracks] == [False, True]
+    assert annotations.notes == [
+        '1 tracks are crowds (iscrowd 1), which no training takes and scores ignore'
+    ]
     for change, message in (
         (dict(iscrowd='no'), "annotation 1: iscrowd is 'no'"),
         (dict(iscrowd=2), 'annotation 1: iscrowd is 2'),

@@ -359,6 +359,13 @@ def test_what_does_not_fit(read, tree):
         read()
 
 
+def test_masks_of_another_size_than_the_images(read, tree):
+    for path in (tree / 'JPEGImages' / 'b9').iterdir():
+        Image.new('RGB', (60, 40)).save(path)
+    with pytest.raises(InputError, match=r'00000\.jpg: is 60x40 .* are for 30x20; give'):
+        read()
+
+
 def test_folders_that_are_missing(tmp_path, tree):
     with pytest.raises(InputError, match='absent: there is no such folder'):
         read_mask_pngs(tree / 'JPEGImages', tmp_path / 'absent')

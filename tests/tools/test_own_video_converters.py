@@ -5,7 +5,6 @@ import os
 import runpy
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import time
