@@ -19,8 +19,18 @@ _DEFAULTS = dict(
     MAX_OUTLINE_PIXELS=1_000_000,
     # Of a JSON file, also inside a zip. What is made of it needs about three times the memory.
     MAX_JSON_BYTES=1 << 34,
+    # Of what is inflated from a zip; a bomb of 2 MB could ask for that much, a limit on the file
+    # as it lies there would not see it.
+    MAX_UNZIPPED_BYTES=1 << 31,
+    # Of a table or list in plain text (.csv, .txt), which is read as a whole.
+    MAX_TABLE_BYTES=1 << 26,
 )
 _ENDS = dict(MAX_FRAME_PIXELS=2**29 - 1)
+
+
+def names() -> tuple[str, ...]:
+    """All limits, as ``MAX_FRAME_PIXELS``."""
+    return tuple(_DEFAULTS)
 
 
 def __getattr__(name: str) -> int:

@@ -1,8 +1,20 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from mmvis_cl import limits
 from mmvis_cl.datasets.segmentations import to_rle
 from mmvis_cl.errors import InputError
+
+PAGE = Path(__file__).parents[1] / 'docs' / 'troubleshooting.md'
+
+
+def test_every_limit_is_on_the_page_with_its_default():
+    rows = re.findall(r'^\| `MMVIS_CL_(MAX_\w+)` \| (\d+) \|', PAGE.read_text(), re.MULTILINE)
+    assert {name: int(value) for name, value in rows} == {
+        name: getattr(limits, name) for name in limits.names()
+    }
 
 
 def test_an_environment_variable_raises_a_limit(monkeypatch):

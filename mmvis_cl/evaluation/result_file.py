@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from pathlib import Path
 
+from mmvis_cl import limits
 from mmvis_cl.datasets.annotation_file import (
     check_length,
     check_size,
@@ -18,7 +19,7 @@ from mmvis_cl.datasets.annotation_file import (
 )
 from mmvis_cl.datasets.segmentations import masks_of_track
 from mmvis_cl.errors import InputError, quoted
-from mmvis_cl.json_file import check_json_size, parse_json, read_bytes
+from mmvis_cl.json_file import parse_json, read_bytes
 
 _KEYS = ('video_id', 'category_id', 'score', 'segmentations')
 
@@ -167,8 +168,18 @@ def _check_types(track: dict, where: str) -> None:
 def _unpacked(data: bytes, path: Path) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open('results.json') as file:
-            check_json_size(archive.getinfo('results.json').file_size, path)
-            return file.read()  # never more than the size that is written there
+            packed = archive.getinfo('results.json')
+            # only deflate can be inflated step by step
+            if packed.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError(f'{path}: is packed in an unusual way; use zip or zip -0')
+            if packed.file_size > limits.MAX_UNZIPPED_BYTES:
+                raise InputError(
+                    f'{path}: its results.json has {packed.file_size} bytes, the most is '
+                    f'{limits.MAX_UNZIPPED_BYTES}; give results.json itself, or raise '
+                    'MMVIS_CL_MAX_UNZIPPED_BYTES'
+                )
+            # In steps: read() alone inflates all there is before it cuts it at the size stated.
+            return b''.join(iter(lambda: file.read(1 << 20), b''))
     except KeyError:
         raise InputError(
             f'{path}: no results.json inside; a submission has it at the top level'

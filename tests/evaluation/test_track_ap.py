@@ -1,6 +1,8 @@
 import copy
 import json
 import os
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -289,6 +291,31 @@ def test_broken_result_files(tmp_path, name, content, message):
         load_results(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+def test_a_zip_bomb_is_not_inflated(tmp_path, monkeypatch):
+    path = tmp_path / 'r.zip'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('results.json', b'[' + b' ' * (60 << 20) + b']')
+    monkeypatch.setenv('MMVIS_CL_MAX_UNZIPPED_BYTES', str(50 << 20))
+    with pytest.raises(InputError, match='or raise MMVIS_CL_MAX_UNZIPPED_BYTES'):
+        load_results(path)
+    # the same bytes under a header that states 99 of them
+    data = path.read_bytes().replace(struct.pack('<I', (60 << 20) + 2), struct.pack('<I', 99))
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(InputError, match='not a usable zip file'):
+        load_results(path)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
+    monkeypatch.delenv('MMVIS_CL_MAX_UNZIPPED_BYTES')
+
+
+def test_a_zip_packed_otherwise_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / 'r.zip', 'w', zipfile.ZIP_LZMA) as archive:
+        archive.writestr('results.json', '[]')
+    with pytest.raises(InputError, match='packed in an unusual way'):
+        load_results(tmp_path / 'r.zip')
 
 
 def test_zip_without_results(tmp_path):
