@@ -2,6 +2,7 @@
 
 import bisect
 import math
+import os
 import re
 import xml.etree.ElementTree as ET
 import zipfile
@@ -95,7 +96,7 @@ def read_cvat(
 
 def _parse(path: Path) -> list[_Task]:
     """The tasks of an export, each with its tracks."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f'{path}: there is no such file; give the annotations.xml of an export')
     if zipfile.is_zipfile(path):
         raise InputError(f'{path}: is a zip; unpack it and give the annotations.xml in it')

@@ -157,18 +157,26 @@ def images_in(folder: Path) -> list[Path]:
 
     Hidden files are left out, as those that macOS writes (``._00000.jpg``), and what is no file.
     """
-    files = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != '.' and path.is_file()
-    ]
-    return sorted(files, key=natural_order)
+    return [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders of a folder in natural order; hidden ones, as ``.ipynb_checkpoints``, are not."""
-    found = [path for path in folder.iterdir() if path.name[0] != '.' and path.is_dir()]
-    return sorted(found, key=natural_order)
+    return [path for path in _entries_in(folder) if path.is_dir()]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder in natural order; hidden ones are not."""
+    return [path for path in _entries_in(folder) if path.is_file()]
+
+
+def _entries_in(folder: Path) -> list[Path]:
+    try:
+        return sorted((p for p in folder.iterdir() if p.name[0] != '.'), key=natural_order)
+    except OSError as error:
+        raise InputError(
+            f'{folder}: cannot be read ({error.strerror}); correct the path or its permissions'
+        ) from error
 
 
 def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
@@ -182,20 +190,16 @@ def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:
     Raises:
         InputError: It is not there, or several videos are to come from one file.
     """
-    if root.is_file() and alone:
+    if os.path.isfile(root) and alone:
         return root
-    if root.is_file():
+    if os.path.isfile(root):
         raise InputError(
             f'{root}: is one file, but several videos are annotated; give a folder that holds a '
             f'folder of images or a video file for each, here {names[0]!r}'
         )
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InputError(f'{root}: there is no such file or folder; correct --frames')
-    files = [
-        path
-        for path in root.iterdir()
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != '.' and path.is_file()
-    ]
+    files = [path for path in files_in(root) if path.suffix.lower() in VIDEO_SUFFIXES]
     for name in names:
         if not is_below(name):
             continue

@@ -66,7 +66,7 @@ def read_mask_pngs(
     """
     classes = classes or ObjectClasses()
     for folder in (images, masks):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise InputError(f'{folder}: there is no such folder; correct --images or --masks')
     places = {name: name for name in videos or ()}
     if videos is None:
@@ -219,7 +219,7 @@ def folder_of_videos(folder: Path, videos: Sequence[str] = ()) -> Path:
     Raises:
         InputError: There are several such folders between.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return folder  # reported when it is read
     below = folders_in(folder)
     deeper = [path for path in below if not images_in(path) and folders_in(path)]

@@ -263,3 +263,31 @@ def test_nothing_is_left_when_it_is_ended(tmp_path):
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['cvat', 'LONG', '--frames', 'frames'],
+        ['cvat', 'clip1.xml', '--frames', 'LONG'],
+        ['coco_video', 'LONG', '--frames', 'frames'],
+        ['coco_video', 'a.json', '--frames', 'LONG'],
+        ['label_studio', 'LONG', '--frames', 'frames'],
+        ['label_studio', 'b.json', '--frames', 'LONG', '--boxes', 'fill'],
+        ['mask_png', 'LONG'],
+        ['mask_png', '.', '--images', 'LONG', '--masks', 'frames'],
+        ['mask_png', '.', '--images', 'frames', '--masks', 'LONG'],
+        ['mask_png', '.', '--images', 'frames', '--masks', 'frames', '--videos', 'LONG'],
+        ['mask_png', '.', '--images', 'frames', '--masks', 'frames', '--classes', 'LONG'],
+        ['mask_png', '.', '--images', 'frames', '--masks', 'frames', '--mots', 'LONG'],
+    ],
+)
+def test_paths_that_no_file_system_takes(run, capsys, arguments):
+    image = dict(id=1, file_name='1.jpg', height=20, width=30)
+    content = dict(images=[image], annotations=[], categories=[])
+    Path('a.json').write_text(json.dumps(content))
+    Path('b.json').write_text(json.dumps([dict(annotations=[dict(result=[])])]))
+    words = ['x' * 300 if word == 'LONG' else word for word in arguments]
+    assert run(*words, '--out', 'data') == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith('error: ') and 'x' * 300 in printed and printed.count('\n') == 1

@@ -7,6 +7,7 @@ each object, Annotations/VIDEO/000/00000.png, in which every value but 0 is that
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from mmvis_cl.datasets.frame_files import folders_in
@@ -117,10 +118,10 @@ def main() -> None:
 def _folders(args: argparse.Namespace) -> tuple[Path, Path]:
     """Those that hold the images and the PNGs of the videos."""
     layouts = [(args.tree / images, args.tree / masks) for images, masks in LAYOUTS]
-    there = [layout for layout in layouts if all(map(Path.is_dir, layout))]
+    there = [layout for layout in layouts if all(map(os.path.isdir, layout))]
     images, masks = (there or layouts)[0]
     images = args.images or folder_of_videos(images)
-    names = [folder.name for folder in folders_in(images)] if images.is_dir() else []
+    names = [folder.name for folder in folders_in(images)] if os.path.isdir(images) else []
     return images, args.masks or folder_of_videos(masks, names)
 
 
@@ -141,7 +142,7 @@ def _classes(args: argparse.Namespace, masks: Path) -> ObjectClasses | MOTSClass
     if factor < 2:
         raise InputError(f'--class-factor {factor}: must be 2 or more, or 0; in MOTS it is 1000')
     beside = masks / LABELS
-    if args.mots or beside.is_file():
+    if args.mots or os.path.isfile(beside):
         names = read_labels(Path(args.mots) if args.mots else beside)
     elif factor == MOTS_FACTOR:
         names = KITTI_MOTS
@@ -158,7 +159,8 @@ def _names(path: Path | None) -> list[str] | None:
     try:
         names = list(dict.fromkeys(path.read_text(encoding='utf-8-sig').split()))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f'{path}: cannot be read ({error}); give a list') from error
+        reason = getattr(error, 'strerror', None) or 'it is no text'
+        raise InputError(f'{path}: cannot be read ({reason}); give a list') from error
     if not names:
         raise InputError(f'{path}: is empty; give names of videos, one a line')
     return names
