@@ -139,3 +139,58 @@ def test_command(tmp_path, monkeypatch, capsys):
             run(*arguments)
         assert caught.value.code == 2
         assert message in capsys.readouterr().err
+
+
+def axes_of(work_dir, tmp_path, monkeypatch):
+    """{title: axis} of the picture of a log."""
+    kept = {}
+    figures = plot.__globals__['plt']
+    monkeypatch.setattr(
+        figures, 'close', lambda figure: kept.update({a.get_title(): a for a in figure.axes})
+    )
+    plot(*read_log(work_dir), tmp_path / 'curves.png')
+    return kept
+
+
+def write_losses(work_dir, losses, **scores):
+    path = work_dir / '20240101_000000' / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    lines = [dict(loss=loss, step=50 * i) for i, loss in enumerate(losses, 1)]
+    lines.append({key.replace('__', '/'): value for key, value in scores.items()} | dict(step=50))
+    path.write_text('\n'.join(json.dumps(line) for line in lines))
+
+
+def test_outliers_do_not_squeeze_the_curve(tmp_path, monkeypatch):
+    """The first losses are a hundred times those that matter."""
+    usual = np.linspace(3, 1, 60)
+    write_losses(tmp_path, [900.0, 200.0, *usual[:30], 500.0, *usual[30:]])
+    axis = axes_of(tmp_path, tmp_path, monkeypatch)['loss']
+    low, high = axis.get_ylim()
+    assert low < 1 and 3 < high < 4
+    assert [text.get_text() for text in axis.texts] == ['3 of 63 outside, to 900']
+
+
+def test_a_curve_without_outliers_is_shown_whole(tmp_path, monkeypatch):
+    losses = 5 * np.exp(-np.arange(60) / 30) + 1
+    write_losses(tmp_path, losses)
+    axis = axes_of(tmp_path, tmp_path, monkeypatch)['loss']
+    assert axis.get_ylim()[1] >= losses.max() and not axis.texts
+
+
+def test_a_loss_that_is_no_number_is_left_out(tmp_path, monkeypatch):
+    write_losses(tmp_path, [3.0, 2.0, float('nan'), 2.0, float('inf'), 1.0])
+    raw, smooth = axes_of(tmp_path, tmp_path, monkeypatch)['loss'].lines
+    assert raw.get_xdata().tolist() == [50, 100, 200, 300]
+    assert np.isfinite(smooth.get_ydata()).all()
+
+
+def test_low_scores_fill_their_axis(tmp_path, monkeypatch):
+    write_losses(tmp_path, [2.0, 1.0], youtube_vis__AP=0.02, youtube_vis__AP50=0.04)
+    low, high = axes_of(tmp_path, tmp_path, monkeypatch)['validation'].get_ylim()
+    assert low == 0 and 0.04 < high < 0.06
+
+
+def test_scores_of_other_metrics_are_drawn(tmp_path, monkeypatch):
+    write_losses(tmp_path, [2.0, 1.0], coco__segm_mAP=0.3, coco__bbox_mAP=0.4)
+    axis = axes_of(tmp_path, tmp_path, monkeypatch)['validation']
+    assert [line.get_label() for line in axis.lines] == ['segm_mAP', 'bbox_mAP']

@@ -14,6 +14,7 @@ matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.visualization.plots import COLOURS, MARKERS, plot_style, save_figure
@@ -88,7 +89,9 @@ def _drawn(training: list[dict], validation: list[dict], keys: list[str] | None)
     else:
         # Losses of earlier decoder layers (d0.loss_cls, ...) look alike: only by --keys.
         losses = sorted({key for record in training for key in record if key.startswith('loss_')})
-        scores = [key for key in SCORES if any(key in record for record in validation)]
+        # those of YouTube-VIS, or else what the metrics of the config give
+        scored = list(dict.fromkeys(key for record in validation for key in record if '/' in key))
+        scores = [key for key in SCORES if key in scored] or scored[: len(COLOURS)]
         panels = ([scores] if scores else []) + [[key] for key in ['loss', *losses]]
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -96,6 +99,7 @@ def _drawn(training: list[dict], validation: list[dict], keys: list[str] | None)
         rows, columns, figsize=(4.2 * columns, 3 * rows), squeeze=False, layout='constrained'
     )
     for axis, names in zip(axes.flat, panels, strict=False):
+        highest = 0.0
         for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
             records = [record for record in training + validation if name in record]
             if not records:
@@ -104,21 +108,23 @@ def _drawn(training: list[dict], validation: list[dict], keys: list[str] | None)
             steps = np.array([record['step'] for record in records])
             values = np.array([record[name] for record in records], dtype=float)
             if any(name in record for record in validation):
+                highest = max(highest, *values)
                 shown = values >= 0  # -1 where nothing is annotated
                 label = name.rpartition('/')[2]
                 axis.plot(
                     steps[shown], values[shown], color=colour, marker=marker, ms=4, label=label
                 )
             else:
+                steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
                 axis.plot(steps, values, color=colour, alpha=0.25, lw=0.8)
                 axis.plot(steps, _smoothed(values), color=colour, lw=1.6)
+                _fit_axis(axis, values)
         if len(names) > 1:
             axis.legend(fontsize='small')
+            axis.set_ylim(0, min(1.0, 1.15 * highest) if 0 < highest <= 1 else None)
         axis.set_title(names[0] if len(names) == 1 else 'validation', fontsize='medium')
         axis.set_xlabel('iteration', fontsize='small')
         axis.set_xlim(left=0)
-        if len(names) > 1:
-            axis.set_ylim(0, 1)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     return figure
@@ -135,6 +141,33 @@ def _read_records(path: Path) -> list[dict]:
             if number < len(lines):
                 raise InputError(f'{path}, line {number}: not JSON; is it a log?') from None
     return records
+
+
+def _fit_axis(axis: Axes, values: np.ndarray) -> None:
+    """Let no few outliers, as those of the first iterations, squeeze all the rest of a curve.
+
+    What is far outside of the middle half of the values is left out of the axis, and said.
+    """
+    if len(values) < 8:
+        return
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    reach = 3 * (upper - lower)
+    inside = values[(values >= lower - reach) & (values <= upper + reach)]
+    if reach == 0 or len(inside) == len(values):
+        return
+    low, high = inside.min(), inside.max()
+    margin = 0.05 * (high - low)
+    axis.set_ylim(low - margin, high + margin)
+    outside = values[(values < low) | (values > high)]
+    furthest = outside[np.abs(outside - np.median(values)).argmax()]
+    axis.annotate(
+        f'{len(outside)} of {len(values)} outside, to {furthest:.3g}',
+        (0.98, 0.98),
+        xycoords='axes fraction',
+        ha='right',
+        va='top',
+        fontsize='x-small',
+    )
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
