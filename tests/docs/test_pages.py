@@ -81,3 +81,37 @@ def test_every_page_is_in_the_navigation():
     assert {p.relative_to(ROOT / 'docs').as_posix() for p in (ROOT / 'docs').rglob('*.md')} <= set(
         nav
     )
+
+
+def test_commands_go_on_in_the_next_line_instead_of_being_cut(site):
+    page = (site / 'get_started.html').read_text()
+    assert 'href="style.css"' in page
+    assert re.search(r'<div class="language-bash highlight">.*?<span id="__span', page, re.S)
+    style = (site / 'style.css').read_text()
+    assert 'white-space: pre-wrap' in style[style.index('.language-bash') :]
+
+
+def test_the_inferencer_comes_first_on_its_page(site):
+    page = (site / 'reference' / 'apis.html').read_text()
+    names = re.findall(r'<h\d id="(mmvis_cl[\w.]+)"', page)
+    assert names[:2] == ['mmvis_cl.apis.inferencer', 'mmvis_cl.apis.inferencer.VISInferencer']
+    assert '<blockquote>' not in page  # what '>>>' becomes outside of code
+
+
+def test_labels_of_the_pictures_fit_their_boxes(site):
+    """Measured with matplotlib's font, which is wider than the usual ones of browsers."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    page = (site / 'method.html').read_text()
+    for picture in re.findall(r'<div class="picture"><svg.*?</svg></div>', page, re.S):
+        width = float(re.search(r'<rect [^>]*width="(\d+)"', picture)[1])
+        labels = re.findall(r'<text [^>]*font-size="(\d+)">([^<]+)</text>', picture)
+        assert labels
+        for size, text in labels:
+            font = FontProperties(family='DejaVu Sans')
+            drawn = TextPath((0, 0), text, size=float(size), prop=font).get_extents().width
+            assert drawn < 1.12 * width, text
+            # on a page 680 pixels wide
+            total = float(re.search(r'viewBox="0 0 (\d+)', picture)[1])
+            assert float(size) * 680 / total > 10

@@ -1,5 +1,6 @@
-"""An extension of griffe: Sphinx roles in docstrings become links or code of Markdown."""
+"""An extension of griffe: what docstrings have of Sphinx becomes Markdown."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ from registered_classes import plain_roles
 
 
 class DocstringRoles(griffe.Extension):
-    """:class:`X` -> `X`, in every docstring of the package."""
+    """:class:`X` -> `X`, and sessions of Python are code, in every docstring of the package."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         if obj.docstring:
-            obj.docstring.value = plain_roles(obj.docstring.value)
+            text = plain_roles(obj.docstring.value)
+            # without a fence '>>>' would be a quotation in a quotation in a quotation
+            obj.docstring.value = re.sub(
+                r'(?m)^>>> .*(?:\n(?:>>>|\.\.\.) .*)*$', r'```pycon\n\g<0>\n```', text
+            )

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from html import escape
 
-BOX_WIDTH, BOX_HEIGHT = 196, 74
+BOX_WIDTH, BOX_HEIGHT = 236, 92
+TITLE, LINE = 19, 17  # sizes of the text, for a page on which the picture is made smaller
 # By role: data, network, learning, association. Light fills, so that black text reads on them in
 # the light and in the dark scheme.
 FILLS = dict(data='#e9ecef', network='#d0e4f7', learning='#fde2c4', association='#d3efd9')
@@ -32,11 +33,12 @@ class Box:
     def svg(self) -> str:
         """The box, inside a link if it has a target."""
         middle = self.x + BOX_WIDTH / 2
-        top = self.y + BOX_HEIGHT / 2 - 8 * len(self.lines) + 5
+        top = self.y + BOX_HEIGHT / 2 - (LINE + 4) / 2 * len(self.lines) + TITLE / 3
         text = f'<text x="{middle}" y="{top}" font-weight="bold">{escape(self.title)}</text>'
         for number, line in enumerate(self.lines, 1):
             text += (
-                f'<text x="{middle}" y="{top + 16 * number}" font-size="12">{escape(line)}</text>'
+                f'<text x="{middle}" y="{top + (LINE + 4) * number}" font-size="{LINE}">'
+                f'{escape(line)}</text>'
             )
         shape = (
             f'<rect x="{self.x}" y="{self.y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" '
@@ -76,25 +78,26 @@ def _picture(title: str, boxes: dict[str, Box], arrows: list[tuple[str, ...]]) -
     # On one line: Markdown ends a block of HTML at an empty line.
     return ''.join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" ',
-            'font-family="sans-serif" font-size="14" text-anchor="middle" fill="#111">',
+            '<div class="picture"><svg xmlns="http://www.w3.org/2000/svg" ',
+            f'viewBox="0 0 {width} {height}" role="img" ',
+            f'font-family="sans-serif" font-size="{TITLE}" text-anchor="middle" fill="#111">',
             f'<title>{escape(title)}</title>',
             '<style>.arrow{stroke:#868e96;stroke-width:2;fill:none}',
-            '.label{font-size:12px;fill:#868e96;text-anchor:start}a:hover rect{stroke-width:3}',
+            '.label{font-size:17px;fill:#868e96;text-anchor:start}a:hover rect{stroke-width:3}',
             '</style><defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" ',
             'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#868e96"/></marker>',
             '</defs>',
             *(_arrow(boxes, arrow) for arrow in arrows),
             *(box.svg() for box in boxes.values()),
-            '</svg>',
+            '</svg></div>',
         )
     )
 
 
 def tracking() -> str:
     """What happens to a frame at test time."""
-    column = [10, 276, 542, 808]
-    row = [10, 124, 238, 352]
+    column = [10, 286, 562, 838]
+    row = [10, 140, 270, 400]
     boxes = dict(
         frame=Box(
             column[0],
@@ -225,8 +228,8 @@ def tracking() -> str:
 
 def training() -> str:
     """What is learned from a pair of frames."""
-    column = [10, 276, 542, 808]
-    row = [10, 124, 238]
+    column = [10, 286, 562, 838]
+    row = [10, 140, 270]
     boxes = dict(
         video=Box(
             column[0],
