@@ -16,6 +16,7 @@ from mmengine.config import Config
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from mmvis_cl.evaluation import evaluate_tracks
 from mmvis_cl.registry import DATASETS, METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +210,15 @@ def test_from_mots_pngs(run, capsys):
     assert run('mask_png', 'default', *options) == 0
     tracks = json.loads(Path('crowds/train.json').read_text())['annotations']
     assert [t['areas'][0] for t in tracks if t['iscrowd']] == [30, 30]
+    # a result in the ignore region is no false positive then
+    results = [
+        dict(video_id=1, score=0.9 if track['iscrowd'] else 0.5)
+        | {key: track[key] for key in ('category_id', 'segmentations')}
+        for track in tracks
+    ]
+    for folder, expected in (('data', 0.5), ('crowds', 1.0)):
+        scores = evaluate_tracks(results, f'{folder}/train.json', progress=False)
+        assert scores['AP'] == pytest.approx(expected, abs=0.01)
     Path('one.txt').write_text('cat\n')
     for more, message in (
         (['--mots', 'one.txt'], 'object 2000 of video'),
