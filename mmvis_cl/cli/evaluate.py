@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
         InputError: See `evaluate_tracks`, or a file cannot be written.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from mmvis_cl.engine.cli import write_figures
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             str(value) if isinstance(value, int) else '-' if value < 0 else f'{value:.3f}'
             for value in (figures[column] for column in columns)
         ]
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *cells)
     Console().print(table)
     if args.json:
         write_figures(args.json, scores)

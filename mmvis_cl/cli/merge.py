@@ -6,14 +6,14 @@ merged: OUT.json A.json B.json --annotations FILE.json
 
 import argparse
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import InputError
+from mmvis_cl.files import whole_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         tracks_by_video,
     )
     from mmvis_cl.evaluation.merge_tracks import check_merge_options
+    from mmvis_cl.evaluation.track_ap import checked_tracks
 
     out = Path(args.out)
     if out.suffix not in ('.json', '.zip'):
@@ -81,7 +82,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f'--workers {args.workers}: at least 1 is needed')
     options = dict(method=args.method, iou_thr=args.iou_thr, score=args.score)
     options['weights'] = check_merge_options(len(args.results), args.weights, **options)
-    annotations = load_annotations(args.annotations, need_tracks=args.eval)
+    if args.eval:  # also the masks, which are looked at before the work and not after it
+        annotations = checked_tracks([], args.annotations).annotations
+    else:
+        annotations = load_annotations(args.annotations, need_tracks=False)
     runs = [
         tracks_by_video(load_results(path), path, annotations)
         for path in track(args.results, description='reading')
@@ -125,17 +129,13 @@ def _merge_videos(
 
 
 def _write(path: Path, tracks: list[dict]) -> None:
-    """Write the file as a whole or not at all."""
-    written = path.with_name(f'.{path.name}.{os.getpid()}')
     text = json.dumps(tracks)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == '.zip':
-            with zipfile.ZipFile(written, 'w', zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr('results.json', text)
-        else:
-            written.write_text(text)
-        written.replace(path)
-    except OSError as error:
-        written.unlink(missing_ok=True)
-        raise cannot_write(path, error) from error
+    if path.suffix != '.zip':
+        with whole_file(path) as file:
+            file.write(text)
+        return
+    with (
+        whole_file(path, 'wb') as file,
+        zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive,
+    ):
+        archive.writestr('results.json', text)

@@ -6,6 +6,7 @@ masks themselves are checked in ``segmentations``.
 
 import math
 import os
+import re
 from collections.abc import Collection, Container, Mapping, Sequence
 from numbers import Integral, Real
 
@@ -15,6 +16,7 @@ from mmvis_cl import limits
 from mmvis_cl.errors import InputError, quoted, shortened
 from mmvis_cl.json_file import read_json
 
+_CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 # Boxes may lie this many longer sides outside of the frame.
 _SIDES_OUTSIDE = 10
 
@@ -95,6 +97,7 @@ def check_categories(categories: list, name: str) -> dict[int | str, str]:
             raise InputError(
                 f'{where}: the name is {quoted(category["name"])}; give a text, in quotes'
             )
+        _check_text(category['name'], where)
         for kind, value, values in (
             ('category id', category['id'], names),
             ('category name', category['name'], names.values()),
@@ -394,11 +397,21 @@ def check_id(value: object, where: str, others: Collection = ()) -> None:
         raise InputError(
             f'{where}: the id is {quoted(value)}; give a whole number, or a text in quotes'
         )
+    if isinstance(value, str):
+        _check_text(value, where)
     first = next(iter(others), value)
     if isinstance(first, str) != isinstance(value, str):
         raise InputError(
             f'{where}: the id is {quoted(value)}, but others are as {quoted(first)}; make all of '
             'them numbers or all of them texts'
+        )
+
+
+def _check_text(value: str, where: str) -> None:
+    """Ids and names are printed in tables and drawn into pictures."""
+    if _CONTROL.search(value):
+        raise InputError(
+            f'{where}: {quoted(value)} has a control character, as a line end is one; remove it'
         )
 
 

@@ -28,6 +28,7 @@ _STYLE = {
     'grid.alpha': 0.3,
     'hatch.linewidth': 0.6,
     'legend.frameon': False,
+    'text.parse_math': False,  # a dollar in the name of a class is a dollar
     # The same input gives the same file.
     'svg.hashsalt': 'mmvis_cl',
 }

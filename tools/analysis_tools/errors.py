@@ -17,6 +17,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mmvis_cl.engine.cli import one_line_errors, write_figures
@@ -150,7 +151,7 @@ def _print_table(console: Console, first: str, columns: list[str], rows: list[tu
         table.add_column(column, justify='right')
     for name, *cells in rows:
         cells = [_figure(cell) if isinstance(cell, float) else str(cell) for cell in cells]
-        table.add_row(name, *cells)
+        table.add_row(escape(name), *map(escape, cells))
     console.print(table)
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -39,6 +40,11 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=min(8, os.cpu_count()),
         help='processes that look at the images (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--absolute-paths',
+        action='store_true',
+        help='take images that the file names by absolute paths',
     )
     parser.add_argument('--json', metavar='OUT', help='write counts and all problems to this file')
     parser.add_argument(
@@ -74,6 +80,7 @@ def main() -> None:
                     files,
                     decode=not args.fast,
                     workers=args.workers,
+                    absolute_paths=args.absolute_paths,
                     progress=lambda items, total, name=files.name: track(
                         items, f'{name}: images', total, console=Console(stderr=True)
                     ),
@@ -86,7 +93,7 @@ def main() -> None:
     for report in reports:
         counts = [str(getattr(report, column)) for column in columns]
         problems = str(len(report.problems))
-        table.add_row(report.files.name, *counts, problems, str(report.files.ann_file))
+        table.add_row(report.files.name, *counts, problems, escape(str(report.files.ann_file)))
     Console().print(table)
     absent = [split for split in SPLITS if split not in {report.files.name for report in reports}]
     if absent and args.images is None:

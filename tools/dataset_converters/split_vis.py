@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mmvis_cl.datasets.annotation_file import load_annotations
@@ -53,7 +54,9 @@ def main() -> None:
 
     table = Table('videos by class', 'training', 'validation', box=None)
     for category in content['categories']:
-        table.add_row(category['name'], *(str(_videos(part, category['id'])) for part in parts))
+        table.add_row(
+            escape(category['name']), *(str(_videos(part, category['id'])) for part in parts)
+        )
     Console().print(table)
     for out, part in zip(outs, parts, strict=True):
         print(f'{out}: {len(part["videos"])} videos, {len(part["annotations"])} tracks')

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -174,7 +175,7 @@ def main() -> None:
 
     table = Table('result', *next(iter(totals.values())), box=None)
     for name, counts in totals.items():
-        table.add_row(name, *map(str, counts.values()))
+        table.add_row(escape(name), *map(str, counts.values()))
     Console().print(table)
     print(f'{len(videos)} videos are in {args.out}')
 
