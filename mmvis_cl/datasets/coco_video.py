@@ -50,7 +50,7 @@ def read_coco_video(
     content = _load(path)
     categories = check_categories(content['categories'], str(path))
     annotations = Annotations([], [dict(id=i, name=name) for i, name in categories.items()])
-    plain = 'videos' not in content
+    plain = not content.get('videos')
     needed = IMAGE_KEYS if plain else ('video_id', *IMAGE_KEYS)
     images = _by_id(path, content['images'], 'images', *needed)
     if plain:
@@ -218,7 +218,12 @@ def _load(path: Path) -> dict:
             f'{path}: is an export of Label Studio; convert it with label_studio_to_vis.py'
         )
     found = content if isinstance(content, dict) else {}
-    keys = ('images', 'annotations', 'categories', *(['videos'] if 'videos' in found else []))
+    keys = (
+        'images',
+        'annotations',
+        'categories',
+        *(['videos'] if found.get('videos') is not None else []),
+    )
     missing = [key for key in keys if not isinstance(found.get(key), list)]
     if missing:
         raise InputError(

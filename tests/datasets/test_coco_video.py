@@ -249,6 +249,9 @@ def cvat(tmp_path, content):
 
 
 def test_coco_of_cvat(read, cvat, tmp_path):
+    for videos in (None, []):
+        assert len(read().videos[0].tracks) == 2
+        cvat['videos'] = videos
     (video,) = read().videos
     assert video.name == 'v'
     assert [path.name[-6:] for path in video.frames.paths] == ['09.PNG', '10.PNG']
