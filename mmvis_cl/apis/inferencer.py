@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from mmvis_cl import compat
+from mmvis_cl.config import build_errors_in_one_line, check_names, read_config, set_options
 from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.class_lists import class_list
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
@@ -83,10 +85,12 @@ class VISInferencer:
         cfg_options: dict | None = None,
     ) -> None:
         self.device = _device(device)
-        cfg = config.copy() if isinstance(config, Config) else Config.fromfile(find_config(config))
+        cfg = config.copy() if isinstance(config, Config) else read_config(find_config(config))
         where = cfg.filename or 'the config'
         if cfg_options:
-            cfg.merge_from_dict(cfg_options)
+            set_options(cfg, cfg_options)
+        check_names(cfg)
+        compat.set_up_in_tool(cfg.get('custom_imports'))
         for key in ('model', 'test_dataloader'):
             if not cfg.get(key):
                 raise InputError(f'{where}: has no {key}; give a config as those in configs/vis_cl')
@@ -104,13 +108,15 @@ class VISInferencer:
         if amp:
             cfg.model.setdefault('test_cfg', {})['autocast'] = 'bfloat16'
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmvis_cl')):
-            model = MODELS.build(cfg.model)
+            with build_errors_in_one_line(cfg):
+                model = MODELS.build(cfg.model)
             if not isinstance(model, ContrastiveVIS):
                 raise InputError(
                     f'{where}: its model is a {type(model).__name__}; VISInferencer needs a '
                     'ContrastiveVIS (tools/test.py tests any of mmdet)'
                 )
-            self._pipeline = _Pipeline(cfg.test_dataloader.dataset.pipeline)
+            with build_errors_in_one_line(cfg):
+                self._pipeline = _Pipeline(cfg.test_dataloader.dataset.pipeline)
             self.classes = _classes(cfg, where, trained_classes)
         misfit = compare_weights(f'the checkpoint {os.fspath(weights)}', state, model)
         if misfit is not None:

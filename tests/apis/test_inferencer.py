@@ -370,3 +370,22 @@ def test_half_precision(data, videos):
     assert amp.model.test_cfg['autocast'] == 'bfloat16'
     frames = list(amp.stream(videos[0], max_frames=2))
     assert all(np.isfinite(frame.scores).all() and len(frame) for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'model.tracker.memory_lenght': 2}, 'model.tracker.memory_lenght: MemoryBankTracker has'),
+        ({'model.tracker.type': 'MemoryBnkTracker'}, 'did you mean MemoryBankTracker?'),
+        ({'model.tracker.memory_len.x': 2}, 'nothing can be set below'),
+        ({'test_dataloader.dataset.pipeline.9.scale': 2}, 'is a list of 2; give a number'),
+    ],
+)
+def test_a_wrong_setting_is_one_line(data, options, message):
+    assert message in error_of(CONFIG, data / 'model.pth', 'cpu', cfg_options=options)
+
+
+def test_a_broken_config_file_is_one_line(data, tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text(f'_base_ = {str(CONFIG)!r}\nmodel = dict(\n')
+    assert 'mine.py, line 2: ' in error_of(path, data / 'model.pth', 'cpu')
