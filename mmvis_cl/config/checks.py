@@ -2,8 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,33 @@ _OLD = dict(
     resume_from='load_from with resume=True',
 )
 
+# Of which keys are read one by one, and others ignored.
+_GROUP_KEYS = {
+    'auto_scale_lr': 'enable base_batch_size',
+    'env_cfg': 'cudnn_benchmark mp_cfg dist_cfg resource_limit',
+    'optim_wrapper.paramwise_cfg': 'custom_keys bias_lr_mult bias_decay_mult norm_decay_mult '
+    'dwconv_decay_mult flat_decay_mult bypass_duplicate dcn_offset_lr_mult',
+}
+
+
+def _check_groups(cfg: Config) -> None:
+    """Refuse misspelt keys of the groups of which mmengine reads some keys and ignores the rest."""
+    for place, known in _GROUP_KEYS.items():
+        node: Any = cfg._cfg_dict
+        for part in place.split('.'):
+            node = node.get(part) if isinstance(node, dict) else None
+        for key in node if isinstance(node, dict) else ():
+            # others may be for a class of the user's
+            near = get_close_matches(key, known.split(), n=1, cutoff=0.75)
+            if near and near[0] != key and key not in known.split():
+                raise InputError(f'{place}.{key}: nothing reads it; did you mean {near[0]}?')
+
 
 def check_names(cfg: Config) -> None:
-    """Refuse top-level names that are settings misspelt, since nothing reads them.
+    """Refuse names that are settings misspelt, since nothing reads them.
 
-    A config may have any variables: only names near a setting's count, and not those whose value
-    was put into a setting.
+    At the top level a config may have any variables: only names near a setting's count, and not
+    those whose value was put into a setting.
 
     Args:
         cfg: The config.
@@ -51,6 +72,27 @@ def check_names(cfg: Config) -> None:
             raise InputError(
                 f'{cfg.filename or "config"}: nothing reads {name}; write {meant}, or give it '
                 'another name if it is a variable of yours'
+            )
+    _check_groups(cfg)
+
+
+def check_keys(place: str, given: Mapping, known: Sequence[str]) -> None:
+    """Refuse keys of a dictionary that nothing reads.
+
+    Args:
+        place: Of the dictionary in the config.
+        given: The dictionary.
+        known: All keys that are read.
+
+    Raises:
+        InputError: There is another key.
+    """
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            raise InputError(
+                f'{place}.{key}: nothing reads it; '
+                + (f'did you mean {near[0]}?' if near else f'known are {", ".join(known)}')
             )
 
 

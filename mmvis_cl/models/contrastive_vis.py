@@ -11,6 +11,7 @@ from mmdet.structures import DetDataSample, TrackSampleList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmvis_cl.config.checks import check_keys
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
@@ -24,6 +25,8 @@ from .deformable_detr import (
 )
 from .memory_bank_tracker import MemoryBank
 from .tensor_state import state_of
+
+TEST_KEYS = ('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast', 'cuda_graph')
 
 
 @dataclass
@@ -95,7 +98,8 @@ class ContrastiveVIS(BaseMOTModel):
         init_cfg (dict, optional): mmengine's initialisation config.
 
     Raises:
-        InputError: ``frames_per_pass``, ``autocast`` or ``cuda_graph`` is out of range.
+        InputError: ``frames_per_pass``, ``autocast`` or ``cuda_graph`` is out of range, or
+            ``test_cfg`` has another key.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class ContrastiveVIS(BaseMOTModel):
         self.detector = MODELS.build(detector)
         self.embed_head = MODELS.build(dict(embed_head, embed_dims=self.detector.embed_dims))
         self.tracker = MODELS.build(tracker)
+        check_keys('test_cfg of ContrastiveVIS', test_cfg, TEST_KEYS)
         self.test_cfg = test_cfg
         if test_cfg.get('autocast') not in (None, 'bfloat16', 'float16'):
             raise InputError(

@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import batched_nms
 
+from mmvis_cl.config.checks import check_keys
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
 
@@ -99,6 +100,8 @@ class MaskDeformableDETR(KeptGeometryDETR):
             attention, num_levels=num_levels, num_points=num_points, batch_first=True
         )
         ffn = partial(dict, embed_dims=embed_dims, feedforward_channels=ffn_dims, ffn_drop=dropout)
+        keys = ('score_thr', 'nms_iou_thr', 'max_per_img')
+        check_keys('test_cfg of MaskDeformableDETR', test_cfg or {}, keys)
         super().__init__(
             backbone=backbone,
             neck=dict(neck, out_channels=embed_dims),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmvis_cl.config import (
     check_loaders,
@@ -16,6 +17,7 @@ from mmvis_cl.config import (
     set_options,
 )
 from mmvis_cl.errors import InputError
+from mmvis_cl.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs' / 'vis_cl'
@@ -54,6 +56,41 @@ def test_variables_are_left_alone():
             )
         )
     )
+
+
+@pytest.mark.parametrize(
+    ('place', 'key', 'near'),
+    [
+        ('auto_scale_lr', 'enabled', 'enable'),
+        ('env_cfg', 'cudnn_benchmrk', 'cudnn_benchmark'),
+        ('optim_wrapper.paramwise_cfg', 'norm_decay_mul', 'norm_decay_mult'),
+        ('optim_wrapper.paramwise_cfg', 'custom_key', 'custom_keys'),
+    ],
+)
+def test_a_misspelt_key_of_what_is_read_key_by_key(place, key, near):
+    cfg = Config(dict(optim_wrapper=dict(type='W')))
+    cfg.merge_from_dict({f'{place}.{key}': True})
+    with pytest.raises(InputError, match=rf'{place}\.{key}: nothing reads it; did you mean {near}'):
+        check_names(cfg)
+
+
+def test_keys_of_other_constructors_are_left_alone():
+    parts = dict(type='W', constructor='C', paramwise_cfg=dict(decay_rate=0.7, num_layers=12))
+    check_names(Config(dict(optim_wrapper=parts, env_cfg=dict(mine=1))))
+
+
+@pytest.mark.parametrize(
+    ('place', 'near'),
+    [('test_cfg', 'mask_nms_thr'), ('detector.test_cfg', 'score_thr')],
+)
+def test_a_misspelt_threshold_of_the_models(place, near):
+    cfg = read_config(CONFIGS / 'small_moving-shapes.py')
+    cfg.merge_from_dict({f'model.{place}.{near}s': 0.1})
+    with (
+        DefaultScope.overwrite_default_scope('mmvis_cl'),
+        pytest.raises(InputError, match=rf'{near}s: nothing reads it; did you mean {near}\?'),
+    ):
+        MODELS.build(cfg.model)
 
 
 @pytest.mark.parametrize('path', sorted(ROOT.glob('configs/*/*.py')), ids=lambda path: path.stem)
