@@ -14,7 +14,7 @@ import numpy as np
 _MOST_GROUPS = 6
 # Masks that are read at once: enough that a call of numpy costs little, so few that what is between
 # stays in the processor's cache.
-_AT_ONCE = 400
+AT_ONCE = 400
 
 
 def pixels_covered(counts: str) -> int:
@@ -65,8 +65,8 @@ def first_broken(masks: Sequence[str], pixels: int) -> int | None:
     Returns:
         The place of the first broken one, None if all are whole.
     """
-    for start in range(0, len(masks), _AT_ONCE):
-        some = masks[start : start + _AT_ONCE]
+    for start in range(0, len(masks), AT_ONCE):
+        some = masks[start : start + AT_ONCE]
         if not _all_whole(some, pixels):
             for place, counts in enumerate(some, start):
                 try:

@@ -17,7 +17,7 @@ from mmvis_cl.datasets.annotation_file import (
     listed,
     video_length,
 )
-from mmvis_cl.datasets.segmentations import masks_of_track
+from mmvis_cl.datasets.segmentations import RLECheck, masks_of_track
 from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.json_file import parse_json, read_bytes
 
@@ -131,7 +131,7 @@ def tracks_by_video(results: list[dict], name: str, annotations: dict) -> dict[i
     """
     videos = {video['id']: video for video in annotations['videos']}
     categories = {category['id'] for category in annotations['categories']}
-    tracks = defaultdict(list)
+    tracks, check = defaultdict(list), RLECheck()
     for index, entry in enumerate(results):
         where = check_result(entry, f'{name}: entry {index}', videos, categories)
         if entry['score'] < 0:
@@ -145,10 +145,11 @@ def tracks_by_video(results: list[dict], name: str, annotations: dict) -> dict[i
                 category_id=entry['category_id'],
                 score=entry['score'],
                 segmentations=masks_of_track(
-                    entry['segmentations'], video['height'], video['width'], where
+                    entry['segmentations'], video['height'], video['width'], where, check
                 ),
             )
         )
+    check.finish()
     return tracks
 
 

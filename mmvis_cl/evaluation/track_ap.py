@@ -20,7 +20,7 @@ from mmvis_cl.datasets.annotation_file import (
     load_annotations,
     mean_area_of,
 )
-from mmvis_cl.datasets.segmentations import masks_of_track
+from mmvis_cl.datasets.segmentations import RLECheck, masks_of_track
 from mmvis_cl.errors import quoted
 
 from .long_videos import LongVideos, long_video_ids
@@ -138,14 +138,16 @@ def checked_tracks(
     categories = {category['id']: category['name'] for category in annotations['categories']}
     if progress is None:
         progress = sys.stderr.isatty() and len(results) >= MANY
-    shared = SharedMasks()
+    shared, check = SharedMasks(), RLECheck()
 
     def checked(track: dict, where: str) -> dict:
         video = videos[track['video_id']]
         masks = shared.get(
             track['segmentations'],
             lambda: TrackMasks(
-                masks_of_track(track['segmentations'], video['height'], video['width'], where)
+                masks_of_track(
+                    track['segmentations'], video['height'], video['width'], where, check
+                )
             ),
             scope=video['id'],
         )
@@ -165,6 +167,7 @@ def checked_tracks(
             | dict(iscrowd=is_crowd(track, where))
             | ({} if area is None else dict(avg_area=area))
         )
+    check.finish()
     return CheckedTracks(annotations, name, videos, categories, annotated, predicted)
 
 
