@@ -1,0 +1,119 @@
+"""What the one reader of JSON takes, and what it says of what it does not take."""
+
+import gc
+import json
+import zipfile
+
+import pytest
+
+from mmvis_cl.errors import InputError
+from mmvis_cl.evaluation import load_results
+from mmvis_cl.json_file import parse_json, read_json
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '[1, 2.5, "x", null, true, {"a": []}]',
+        '"\\ud83d\\ude00"',
+        '"\\uD83D\\uDE00\\ud83d\\ude00"',
+        r'"\\ud800"',  # a backslash and letters
+        r'"\\\\ud800 \\\ud83d\ude00"',
+        '"ud800"',
+        '"é😀"',
+        ' \n{}\n ',
+        '[1e999, 1e-999]',
+    ],
+)
+def test_it_reads_what_json_reads(text):
+    assert parse_json(text.encode(), 'x') == json.loads(text)
+    for encoding in ('utf-8-sig', 'utf-16', 'utf-32', 'utf-16-le'):
+        assert parse_json(text.encode(encoding), 'x') == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ('text', 'half'),
+    [
+        (r'"\ud83d"', r'\ud83d'),
+        (r'"x\ude00"', r'\ude00'),
+        (r'"\ud83d\u0041"', r'\ud83d'),
+        (r'"\ud83d\ud83d\ude00"', r'\ud83d'),
+        (r'"\\\ud800"', r'\ud800'),
+        (r'"\ud83d\ude00\uDC00"', r'\uDC00'),
+        (r'{"\udfff": 1}', r'\udfff'),
+    ],
+)
+def test_half_a_character_is_refused(text, half):
+    with pytest.raises(InputError) as error:
+        parse_json(text.encode(), 'x.json')
+    assert f'x.json: has half a character ({half}) at position {text.index(half)}' in str(
+        error.value
+    )
+    str(error.value).encode()
+
+
+@pytest.mark.parametrize(
+    ('data', 'message'),
+    [
+        (b'', 'is empty'),
+        (b' \n\t', 'is empty'),
+        (b'\xef\xbb\xbf', 'not valid JSON'),
+        (b'\xff\xfe\x00', 'save the file as UTF-8'),
+        ('"é"'.encode('latin-1'), r'byte 1 is no utf-8\); save the file as UTF-8'),
+        (b'"\xed\xa0\x80"', 'save the file as UTF-8'),
+        (b'[' * 100_000, 'too deeply'),
+        (b'{"a":' * 100_000 + b'1' + b'}' * 100_000, 'too deeply'),
+        (b'{"a": {"b": 1, "c": 2, "b": 3}}', "an object has the key 'b' twice"),
+        (b'[1', 'not valid JSON'),
+        (b'[1] 2', 'not valid JSON'),
+    ],
+)
+def test_what_is_no_json_gets_one_line(data, message):
+    with pytest.raises(InputError, match=f'^x.json: .*{message}') as error:
+        parse_json(data, 'x.json')
+    assert len(str(error.value)) < 200 and str(error.value).isprintable()
+    assert gc.isenabled()
+
+
+def test_files_that_are_none(tmp_path):
+    with pytest.raises(InputError, match='no such file'):
+        read_json(tmp_path / 'x.json')
+    with pytest.raises(InputError, match='can not be read'):
+        read_json(tmp_path)
+    with pytest.raises(InputError, match='no name of a file'):
+        read_json('a\0b')
+    with pytest.raises(InputError, match='is a device'):
+        read_json('/dev/zero')
+
+
+def test_the_limit_holds_for_files_and_inside_zips(tmp_path, monkeypatch):
+    (tmp_path / 'x.json').write_text('[' + ' ' * 2000 + ']')
+    with zipfile.ZipFile(tmp_path / 'x.zip', 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('results.json', '[' + ' ' * 2000 + ']')
+    assert (tmp_path / 'x.zip').stat().st_size < 1000
+    assert load_results(tmp_path / 'x.json') == load_results(tmp_path / 'x.zip') == []
+    monkeypatch.setenv('MMVIS_CL_MAX_JSON_BYTES', '1000')
+    with pytest.raises(InputError, match='has 2002 bytes of JSON, the most is 1000'):
+        load_results(tmp_path / 'x.json')
+    monkeypatch.setenv('MMVIS_CL_MAX_UNZIPPED_BYTES', '1000')
+    with pytest.raises(InputError, match='or raise MMVIS_CL_MAX_UNZIPPED_BYTES'):
+        load_results(tmp_path / 'x.zip')
+
+
+def test_a_zip_that_needs_a_password_or_is_damaged(tmp_path):
+    path = tmp_path / 'x.zip'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('results.json', json.dumps(list(range(2000))))
+    whole = path.read_bytes()
+    locked = bytearray(whole)
+    locked[6] |= 1  # the flag of encryption, in the local header and in the directory
+    locked[whole.index(b'PK\x01\x02') + 8] |= 1
+    broken = bytearray(whole)
+    broken[60:200] = bytes(140)
+    other = bytearray(whole)
+    other[8] = other[whole.index(b'PK\x01\x02') + 10] = 77  # a way to pack that nobody has
+    for data in (locked, broken, other, whole[:100], b''):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r'x\.zip: not a usable zip file') as error:
+            load_results(path)
+        assert '\n' not in str(error.value)
