@@ -155,3 +155,80 @@ def test_an_annotation_ends_with_the_category_it_came_from(build):
     assert {i: class_list('2021')[label] for i, label in dataset.cat2label.items()} == {
         CAT_IDS[name]: target for name, target in COCO_TO_VIS['2021'].items()
     }
+
+
+DAMAGE = {
+    'two images of one id': (('images', 1, 'id'), 100, 'image 100: this id is given to two'),
+    'an image without width': (('images', 0, 'width'), None, "'width' is None"),
+    'a frame of 2e9 pixels': (('images', 0, 'width'), 2_000_000_000, 'MAX_FRAME_PIXELS'),
+    'a list as id': (('images', 0, 'id'), [1], r'the id is \[1\]'),
+    'ids of both kinds': (('images', 0, 'id'), 'a', 'all of them numbers or all'),
+    'no text as name': (('images', 0, 'file_name'), 5, 'the name of its file is 5'),
+    'a name that leaves the folder': (('images', 0, 'file_name'), '../x.png', "by '..'"),
+    'an absolute name': (('images', 0, 'file_name'), '/x.png', 'is an absolute path'),
+    'no image': (('images', 0), 7, 'entry 0 of images is 7, no object'),
+    'two categories of one id': (('categories', 1, 'id'), 1, 'category id given more than once: 1'),
+    'two categories of one name': (('categories', 1, 'name'), 'person', "than once: 'person'"),
+    'no annotation': (('annotations', 0), None, 'entry 0 of annotations is None, no object'),
+    'two annotations of one id': (('annotations', 1, 'id'), 1, 'given to two annotations'),
+    'an unknown image': (('annotations', 0, 'image_id'), 9, "image_id 9 is not in the list 'im"),
+    'an unknown category': (('annotations', 0, 'category_id'), 9999, 'category_id 9999 is not'),
+    'a category in a list': (('annotations', 0, 'category_id'), [1], r'the id is \[1\]'),
+    'a box of NaN': (('annotations', 0, 'bbox'), [1, float('nan'), 3, 4], 'the box .* is not'),
+    'a short box': (('annotations', 0, 'bbox'), [1, 2, 3], 'the box .* is not'),
+    'a text as area': (('annotations', 0, 'area'), '12', "the area is '12'"),
+    'no crowd or not': (('annotations', 0, 'iscrowd'), 'no', "iscrowd is 'no'"),
+    'a NaN polygon': (
+        ('annotations', 0, 'segmentation'),
+        [[1, 2, float('nan'), 4, 5, 6]],
+        'finite',
+    ),
+    'a far polygon': (('annotations', 0, 'segmentation'), [[1, 2, 3e8, 4, 5, 6]], 'outside of'),
+    'an endless outline': (
+        ('annotations', 0, 'segmentation'),
+        [[-700, 0, 700, 50] * 2000],
+        'outlines of the polygons',
+    ),
+    'a polygon of texts': (('annotations', 0, 'segmentation'), [['1', '2'] * 4], 'not made of num'),
+    'another size': (
+        ('annotations', 0, 'segmentation'),
+        dict(size=[6, 8], counts='P1'),
+        r'of size \[6, 8\]',
+    ),
+    'too few counts': (
+        ('annotations', 0, 'segmentation'),
+        dict(size=[60, 80], counts=[5, 5]),
+        'covers 10 pixels',
+    ),
+    'a number as mask': (('annotations', 0, 'segmentation'), 5, '5 is no mask'),
+}
+
+
+@pytest.mark.parametrize('name', DAMAGE)
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_every_damage_is_one_line(tmp_path, name, test_mode):
+    (tmp_path / ANN_FILE).parent.mkdir()
+    (*way, last), value, message = DAMAGE[name]
+    content = place = coco_content()
+    for step in way:
+        place = place[step]
+    place[last] = value
+    (tmp_path / ANN_FILE).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message) as error:
+        COCOImages(ANN_FILE, data_root=str(tmp_path), pipeline=[], test_mode=test_mode)
+    text = str(error.value)
+    assert text.startswith(str(tmp_path / ANN_FILE)) and '; ' in text and text.isprintable()
+
+
+def test_a_flat_polygon_is_one_and_a_crowd_a_crowd(build, tmp_path):
+    build()
+    content = coco_content()
+    content['annotations'][0]['segmentation'] = [4, 4, 76, 4, 76, 56, 4, 56]
+    content['annotations'][1]['iscrowd'] = '1'
+    content['annotations'][2]['iscrowd'] = '0'
+    (tmp_path / ANN_FILE).write_text(json.dumps(content))
+    prefix = dict(img='train2017')
+    dataset = COCOImages(ANN_FILE, data_root=str(tmp_path), data_prefix=prefix, pipeline=[])
+    instances = dataset.get_data_info(0)['instances']
+    assert len(instances) == 2 and len(build().get_data_info(0)['instances']) == 3
+    assert instances[0]['mask'] == [[4, 4, 76, 4, 76, 56, 4, 56]]

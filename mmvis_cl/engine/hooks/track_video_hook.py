@@ -64,7 +64,7 @@ class TrackVideoHook(Hook):
                 score_thr=self.score_thr,
             )
 
-    def _name(self, dataset, frame_path: str, video_id: int) -> str:
+    def _name(self, dataset, frame_path: str, video_id: int | str) -> str:
         folder = os.path.dirname(frame_path)
         prefix = dataset.data_prefix.get('img_path') or ''
         below = os.path.relpath(folder, prefix) if prefix else os.path.basename(folder)
@@ -72,6 +72,6 @@ class TrackVideoHook(Hook):
             below = os.path.basename(os.path.abspath(folder))
         name = below.replace(os.sep, '_')
         if name in self._names:
-            name = f'{name}_{video_id}'
+            name = f'{name}_{video_id}'.replace(os.sep, '_')
         self._names.add(name)
         return name
