@@ -46,6 +46,8 @@ def fetch_pretrained(runner: Runner) -> None:
         for download in downloads:
             if '://' in download:
                 _fetch(download, f'model.{name}.init_cfg')
+            else:  # timm fetches and loads in one step
+                module.init_weights()
 
 
 def _inits(module: nn.Module) -> list[dict]:

@@ -134,6 +134,8 @@ def test_weights_of_timm_are_skipped_too(tmp_path):
 
     model = Net(None)
     model.backbone = Timm()
+    with pytest.raises(AssertionError, match='asked the network'):  # at once, before data are read
+        fetch_pretrained(runner(model))
     path = str(tmp_path / 'start.pth')
     torch.save(model.state_dict(), path)
     fetch_pretrained(runner(model, path))

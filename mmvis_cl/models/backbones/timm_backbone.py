@@ -250,9 +250,16 @@ class TimmBackbone(BaseModule):
         except Exception as error:  # timm, huggingface_hub and their clients raise all kinds
             raise InputError(
                 f'TimmBackbone {self.model_name}: timm could not get its weights '
-                f'({_one_line(error)}); without a network, download them elsewhere and give the '
-                'file: pretrained=FILE'
+                f'({_one_line(error)}); without a network, download {self._address()} elsewhere '
+                'and give the file: pretrained=FILE'
             ) from error
+
+    def _address(self) -> str:
+        """Where timm has the weights from."""
+        source = timm.get_pretrained_cfg(self.model_name)
+        if source is not None and source.hf_hub_id:
+            return f'https://huggingface.co/{source.hf_hub_id}/resolve/main/model.safetensors'
+        return getattr(source, 'url', None) or f'the weights of {self.model_name}'
 
     def _file_weights(self, path: str) -> dict[str, Tensor]:
         """The weights of a file, under the names of timm's feature extractor."""
