@@ -291,7 +291,7 @@ def check_file_name(file_name: str, where: str, absolute: bool = False) -> None:
             '--absolute-paths of a tool'
         )
     try:
-        usable = '\0' not in file_name and file_name and file_name.encode()
+        usable = file_name and not _CONTROL.search(file_name) and file_name.encode()
     except UnicodeEncodeError:  # half a character
         usable = False
     if not usable:

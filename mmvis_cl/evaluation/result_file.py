@@ -85,23 +85,26 @@ def check_result(
     return where
 
 
-def check_results_alone(results: list[dict], name: str) -> None:
+def check_results_alone(results: list[dict], name: str) -> list[dict]:
     """Check results without annotations, their masks too.
 
     Args:
         results: From :func:`load_results`.
         name: Of the file.
 
+    Returns:
+        The results, their masks as compressed RLE.
+
     Raises:
         InputError: A track lacks something, or those of a video do not fit each other.
     """
-    lengths, sizes = {}, {}
+    lengths, sizes, checked = {}, {}, []
     for index, track in enumerate(results):
         where = f'{name}: entry {index}'
         _check_types(track, where)
         video_id, masks = track['video_id'], track['segmentations']
         length = lengths.setdefault(video_id, len(masks) if isinstance(masks, list) else 1)
-        check_length('segmentations', masks, length, where)
+        check_length('segmentations', masks, max(length, 1), where)
         size = next((rle.get('size') for rle in masks if isinstance(rle, dict)), None)
         if size is None and any(masks):
             raise InputError(f'{where}: its masks are no RLE; write the results as RLE')
@@ -111,7 +114,9 @@ def check_results_alone(results: list[dict], name: str) -> None:
                     f'{where}: the size of a mask is {quoted(size)}; give [height, width]'
                 )
             check_size(*size, where)
-            masks_of_track(masks, *sizes.setdefault(video_id, size), where)
+            masks = masks_of_track(masks, *sizes.setdefault(video_id, size), where)
+        checked.append(dict(track, segmentations=masks))
+    return checked
 
 
 def tracks_by_video(results: list[dict], name: str, annotations: dict) -> dict[int, list[dict]]:

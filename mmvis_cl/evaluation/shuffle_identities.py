@@ -24,7 +24,7 @@ def shuffle_identities(results: list[dict], seed: int = 0) -> list[dict]:
     rng = np.random.default_rng(seed)
     videos = defaultdict(dict)
     for track in results:
-        masks = tuple(mask and str(mask['counts']) for mask in track['segmentations'])
+        masks = tuple(str(mask['counts']) if mask else None for mask in track['segmentations'])
         identity = videos[track['video_id']].setdefault(masks, (track['segmentations'], {}))
         identity[1][track['category_id']] = track['score']
 
@@ -37,9 +37,7 @@ def shuffle_identities(results: list[dict], seed: int = 0) -> list[dict]:
             # order[t] is the old identity whose detection of frame t the new one gets.
             segmentations = [identities[old][0][frame] for frame, old in enumerate(order)]
             classes = [
-                identities[old][1]
-                for old, mask in zip(order, segmentations, strict=True)
-                if mask is not None
+                identities[old][1] for old, mask in zip(order, segmentations, strict=True) if mask
             ]
             totals = defaultdict(float)
             for scores in classes:

@@ -206,6 +206,11 @@ ANNOTATIONS = {
         'is no name of a file',
         NO_NAMES,
     ),
+    'a name of two lines': (
+        put('videos', 0, 'file_names', 1, value='a\nb.png'),
+        'is no name of a file',
+        NO_NAMES,
+    ),
     'an empty name': (
         put('videos', 0, 'file_names', 1, value=''),
         'is no name of a file',
@@ -298,6 +303,11 @@ RESULTS = {
         }.items()
     },
     'null as segmentations': (found('segmentations', None), "'segmentations' has no entries", ()),
+    'no segmentations': (
+        found('segmentations', []),
+        "'segmentations' has 0 entries, the video has",
+        (),
+    ),
     'too few segmentations': (
         found('segmentations', [None]),
         "'segmentations' has 1 entries, the video has 3",
@@ -407,11 +417,24 @@ def without_ids(annotations, results):
         del entry['id']
 
 
+def with_empty_lists(annotations, results):
+    for entry in (*annotations['annotations'], *results):
+        entry['segmentations'] = [mask or [] for mask in entry['segmentations']]
+
+
+def with_several_kinds(annotations, results):
+    for entry in (*annotations['annotations'], *results):
+        whole = dict(size=[HEIGHT, WIDTH], counts=[0, HEIGHT * WIDTH])
+        entry['segmentations'] = [square(2, 2), [[2, 2, 20, 2, 20, 12]], whole]
+
+
 USABLE = {
     'texts as ids of videos': with_texts_as_ids,
     'texts as ids of categories': with_texts_as_category_ids,
     'ids beyond 31 bits': with_large_ids,
     'annotations without ids': without_ids,
+    'empty lists where nothing is seen': with_empty_lists,
+    'masks of several kinds': with_several_kinds,
     'odd names': with_odd_names,
     **{f'iscrowd {v!r}': of_all_annotations(iscrowd=v) for v in (False, '0', 0.0, None)},
     **{

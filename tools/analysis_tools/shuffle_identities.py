@@ -20,8 +20,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.seed < 0:
         raise InputError(f'--seed {args.seed}: must not be negative; give 0 or more')
-    results = load_results(args.results)
-    check_results_alone(results, args.results)
+    results = check_results_alone(load_results(args.results), args.results)
     shuffled = shuffle_identities(results, args.seed)
     with whole_file(args.out) as file:
         file.write(json.dumps(shuffled))
