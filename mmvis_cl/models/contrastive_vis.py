@@ -23,8 +23,8 @@ from .deformable_detr import (
     boxes_in_pixels,
     unpadded_samples,
 )
+from .kept_weights import drop_all_kept, places
 from .memory_bank_tracker import MemoryBank
-from .tensor_state import state_of
 
 TEST_KEYS = ('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast', 'cuda_graph')
 
@@ -266,7 +266,13 @@ class ContrastiveVIS(BaseMOTModel):
     def start_video(
         self, video_id: int | str, length: int, ori_shape: tuple[int, int], flip: bool = False
     ) -> VideoSession:
-        """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not."""
+        """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not.
+
+        What the network keeps from its weights is made anew for each video.
+        """
+        drop_all_kept(self)
+        if self.test_cfg.get('cuda_graph'):
+            self._graphs.use_weights_at(places(self.detector))
         return VideoSession(
             VideoResult(
                 video_id,
@@ -299,9 +305,11 @@ class ContrastiveVIS(BaseMOTModel):
             *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
             torch.is_inference_mode_enabled(),  # its tensors cannot be written to outside of it
             *(tuple(sample.img_shape[:2]) for sample in samples),
-            *state_of(*self.detector.parameters(), *self.detector.buffers()),
         )
-        return self._graphs(kind, run, frames, self.detector.kept_tensors)
+        detector = self.detector
+        return self._graphs(
+            kind, run, frames, lambda: (detector.state_dict(), detector.kept_geometry())
+        )
 
     def track_frames(
         self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]

@@ -38,6 +38,19 @@ class GraphedRuns:
     def __init__(self) -> None:
         self._replays: dict[Hashable, Callable] = {}
         self._seen: deque[Hashable] = deque(maxlen=KINDS_REMEMBERED)
+        self._places: tuple[int, ...] | None = None
+
+    def use_weights_at(self, places: tuple[int, ...]) -> None:
+        """Drop the graphs of weights that lay elsewhere: loaded anew, moved, or of another type.
+
+        A graph reads the weights themselves: what is written into them needs no new one.
+
+        Args:
+            places (tuple[int]): of all weights and buffers.
+        """
+        if places != self._places:
+            self.__init__()
+            self._places = places
 
     def __call__(
         self,
@@ -53,7 +66,7 @@ class GraphedRuns:
             run (Callable): gives a NamedTuple of tensors and lists of tensors.
             frames (Tensor): on a GPU.
             reads (Callable): gives what holds the tensors that the run reads and does not make,
-                other than the network's weights; they are kept as long as its graph.
+                weights included; they are kept as long as its graph.
 
         Returns:
             The states; nobody else has their memory.

@@ -14,15 +14,16 @@ from mmvis_cl.registry import MODELS
 
 from .compiled_sampling import sample_levels_compiled, sampling_kernel
 from .gathered_sampling import padded_levels, sample_levels
+from .kept_weights import KeepsFromWeights, may_keep
+from .packed_linear import PackedLinear
 from .query_steps import add_in_query_steps
-from .tensor_state import state_of
 
 # As fast as all at once, with a quarter of the memory.
 QUERIES_PER_STEP = 2048
 
 
 @MODELS.register_module()
-class GatherDeformableAttention(MultiScaleDeformableAttention):
+class GatherDeformableAttention(KeepsFromWeights, MultiScaleDeformableAttention):
     """mmcv's module with faster ways to the same sum where mmcv's CUDA op is not there.
 
     mmcv's own form without the op samples every level, stacks the samples and weights the stack.
@@ -86,22 +87,25 @@ class GatherDeformableAttention(MultiScaleDeformableAttention):
     def _projection(self) -> Callable[[Tensor], Tensor]:
         """One layer for x, y and weight of each sampling point: (3, heads, L * K) of them."""
         parameters = *self.sampling_offsets.parameters(), *self.attention_weights.parameters()
-        may_keep = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
-        if may_keep:
-            linear = type(self.value_proj)  # packed if the others are
-            kept, state = self.__dict__.get('kept_projection'), (linear, *state_of(*parameters))
-            if kept is not None and kept[0] == state:
-                return kept[1]
-        weight, bias = (
-            torch.cat((offset.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1), attention))
-            for offset, attention in zip(parameters[:2], parameters[2:], strict=True)
-        )
-        if not may_keep:
-            return functools.partial(F.linear, weight=weight, bias=bias)
-        joined = linear(*weight.T.shape, device='meta')
-        joined.weight, joined.bias = nn.Parameter(weight), nn.Parameter(bias)
-        self.__dict__['kept_projection'] = state, joined
-        return joined
+
+        def join() -> tuple[Tensor, Tensor]:
+            return tuple(
+                torch.cat((offset.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1), attention))
+                for offset, attention in zip(parameters[:2], parameters[2:], strict=True)
+            )
+
+        def packed() -> PackedLinear:
+            weight, bias = join()
+            layer = PackedLinear(*weight.T.shape, device='meta')
+            layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+            return layer
+
+        # joined for each pass but where the other layers keep their weights packed
+        if may_keep() and isinstance(self.value_proj, PackedLinear):
+            return self.kept_from(parameters, packed)
+        self.drop_kept()
+        weight, bias = join()
+        return functools.partial(F.linear, weight=weight, bias=bias)
 
     def _sums(
         self, value: Tensor, spatial_shapes: Tensor, level_start: Tensor, dtype: torch.dtype

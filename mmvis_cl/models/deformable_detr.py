@@ -162,12 +162,6 @@ class MaskDeformableDETR(KeptGeometryDETR):
         self.init_cfg = source
         self.load_state_dict(weights, strict=False)
 
-    def kept_tensors(self) -> list:
-        """Holds all tensors that were made in one run and are read in the next ones."""
-        attentions = (m for m in self.modules() if isinstance(m, GatherDeformableAttention))
-        projections = [m.__dict__.get('kept_projection') for m in attentions]
-        return [*self.kept_geometry(), *projections]
-
     def query_states(
         self, inputs: Tensor, samples: SampleList, last_layer: bool = False
     ) -> QueryStates:

@@ -1,17 +1,17 @@
 """What the transformer is told of the frames' sizes, kept for the next frames of the same sizes.
 
 Padding masks, positional encodings and reference points: 10 ms a frame of 480x854 on two cores of
-an AMD EPYC, and 169 operations, some of which wait for the device where that is a GPU. Nothing is
-kept where gradients are needed: they would be those of an earlier step.
+an AMD EPYC, and 169 operations, some of which wait for the device where that is a GPU. Nothing that
+is kept rests on weights, so that it stays right whatever happens to them.
 """
+
+from types import SimpleNamespace
 
 import torch
 from mmdet.models.detectors import DeformableDETR
 from mmdet.models.layers.transformer import DeformableDetrTransformerEncoder
 from mmdet.structures import SampleList
 from torch import Tensor
-
-from .tensor_state import state_of
 
 # The sizes of an image tested at several scales, or mirrored; each keeps 20 MB at 480x854.
 SIZES_KEPT = 4
@@ -49,17 +49,27 @@ class KeptGeometryDETR(DeformableDETR):
             tuple(feat.shape for feat in mlvl_feats),
             *(batch_data_samples[0].batch_input_shape, first.dtype, first.device),
             *(tuple(sample.img_shape[:2]) for sample in batch_data_samples),
-            *state_of(self.level_embed),  # part of the positional encoding
         )
         if key not in self._kept:
-            of_encoder, of_decoder = super().pre_transformer(mlvl_feats, batch_data_samples)
+            # mmdet's own method, with nothing learned in it: level_embed is added for each frame
+            geometry = SimpleNamespace(
+                positional_encoding=self.positional_encoding,
+                get_valid_ratio=self.get_valid_ratio,
+                level_embed=torch.zeros_like(self.level_embed),
+            )
+            of_encoder, of_decoder = DeformableDETR.pre_transformer(
+                geometry, mlvl_feats, batch_data_samples
+            )
             del of_encoder['feat']
+            levels = [torch.full((f[0, 0].numel(),), i) for i, f in enumerate(mlvl_feats)]
+            of_encoder['level'] = torch.cat(levels).to(first.device)
             if len(self._kept) >= SIZES_KEPT:
                 del self._kept[next(iter(self._kept))]  # the oldest one
             self._kept[key] = of_encoder, of_decoder
-        of_encoder, of_decoder = self._kept[key]
+        of_encoder, of_decoder = map(dict, self._kept[key])
         feat = torch.cat([feat.flatten(2).transpose(1, 2) for feat in mlvl_feats], 1)
-        return dict(of_encoder, feat=feat), dict(of_decoder)
+        feat_pos = of_encoder['feat_pos'] + self.level_embed[of_encoder.pop('level')]
+        return dict(of_encoder, feat=feat, feat_pos=feat_pos), of_decoder
 
 
 class KeptPointsEncoder(DeformableDetrTransformerEncoder):

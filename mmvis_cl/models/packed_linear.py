@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from .kept_weights import KeepsFromWeights
 from .onednn import inference_ops_take
-from .tensor_state import state_of
 
 
-class PackedLinear(nn.Linear):
+class PackedLinear(KeepsFromWeights, nn.Linear):
     """``nn.Linear``, the same but for rounding, without gradients in float32 on a CPU.
 
     200 to 220 GFLOP/s on two cores of an AMD EPYC for 300 rows and more, where ``nn.Linear`` does
@@ -21,22 +21,14 @@ class PackedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """The product of ``x`` (..., in_features) with the weights: (..., out_features)."""
+        if torch.is_grad_enabled():
+            self.drop_kept()
         if not inference_ops_take(x):
             product = super().forward(x)
             return product.relu_() if self.relu else product
         then = 'relu' if self.relu else 'none'
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed(), self.bias, then, [], '')
+        packed = self.kept_from((self.weight,), self._pack)
+        return torch.ops.mkldnn._linear_pointwise(x, packed, self.bias, then, [], '')
 
-    def _packed(self) -> Tensor:
-        weight = self.weight
-        # weights that were loaded or changed meanwhile are packed again
-        state = state_of(weight)
-        packed = self.__dict__.get('packed')
-        if packed is None or packed[0] != state:
-            packed = state, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
-            self.__dict__['packed'] = packed
-        return packed[1]
-
-    def __getstate__(self) -> dict:
-        # what is packed can be neither copied nor saved
-        return {name: value for name, value in super().__getstate__().items() if name != 'packed'}
+    def _pack(self) -> Tensor:
+        return torch.ops.mkldnn._reorder_linear_weight(self.weight.detach(), None)

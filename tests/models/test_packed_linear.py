@@ -25,7 +25,7 @@ def assert_same(plain, ours, x):
     with torch.no_grad():
         found = ours(x)
         torch.testing.assert_close(found, plain(x), atol=1e-6, rtol=1e-5)
-    assert 'packed' in ours.__dict__
+    assert '_kept_from_weights' in ours.__dict__
     return found
 
 
@@ -43,7 +43,7 @@ def test_with_relu(grad):
     x = torch.randn(50, 24)
     with torch.set_grad_enabled(grad):
         torch.testing.assert_close(ours(x), plain(x).relu(), atol=1e-6, rtol=1e-5)
-    assert ('packed' in ours.__dict__) == (not grad)
+    assert ('_kept_from_weights' in ours.__dict__) == (not grad)
 
 
 def test_nothing_in_nothing_out():
@@ -70,7 +70,7 @@ def test_can_be_copied_and_saved_after_use():
     x = torch.randn(5, 24)
     assert_same(plain, ours, x)
     for twin in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
-        assert 'packed' not in twin.__dict__
+        assert '_kept_from_weights' not in twin.__dict__
         assert_same(plain, twin, x)
 
 
@@ -88,7 +88,7 @@ def test_bfloat16_is_left_to_pytorch():
     x = torch.randn(50, 24)
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         assert torch.equal(ours(x), plain(x)) and ours(x).dtype == torch.bfloat16
-    assert 'packed' not in ours.__dict__
+    assert '_kept_from_weights' not in ours.__dict__
 
 
 def test_gradients():
