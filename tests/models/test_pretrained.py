@@ -1,10 +1,12 @@
 import pytest
 import torch
+from mmdet.models.backbones import ResNet, SwinTransformer
+from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from torch import nn
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.models.pretrained import fitting_weights
+from mmvis_cl.models.pretrained import check_pretrained, fitting_weights
 
 
 def network():
@@ -57,3 +59,80 @@ def test_bad_files_are_told(tmp_path):
     with pytest.raises(InputError, match='not a PyTorch checkpoint'):
         fitting_weights(network(), str(tmp_path / 'text.pth'))
     assert len(fitting_weights(network(), whole)) == 4
+
+
+def resnet(path, **init_cfg):
+    return ResNet(18, init_cfg=dict(type='Pretrained', checkpoint=str(path), **init_cfg))
+
+
+def swin(path, convert_weights):
+    return SwinTransformer(
+        embed_dims=8,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 1, 1, 1),
+        convert_weights=convert_weights,
+        init_cfg=ConfigDict(type='Pretrained', checkpoint=str(path)),
+    )
+
+
+def inside(part, name='backbone'):
+    model = nn.Module()
+    model.detector = nn.Module()
+    model.detector.add_module(name, part)
+    return model
+
+
+@pytest.fixture
+def other_file(tmp_path):
+    return save(tmp_path / 'other.pth', {'encoder.w': torch.zeros(2), 'b.downsample': 1})
+
+
+def test_a_part_of_a_model_that_nothing_fits(other_file):
+    listed = nn.Linear(2, 2)
+    listed.init_cfg = [
+        dict(type='Normal', layer='Linear'),
+        dict(type='mmengine.PretrainedInit', checkpoint=other_file),
+    ]
+    inner = nn.Sequential(nn.Linear(2, 2))
+    override = dict(type='Pretrained', name='0', checkpoint=other_file)
+    inner.init_cfg = dict(type='Normal', layer='Linear', override=override)
+    for part, first in (
+        (resnet(other_file), 'conv1.weight'),
+        (resnet(other_file, prefix='encoder'), 'conv1.weight'),
+        (swin(other_file, True), 'patch_embed'),
+        (swin(other_file, False), 'patch_embed'),
+        (listed, 'weight'),
+        (inner, 'weight'),
+    ):
+        with pytest.raises(InputError) as error:
+            check_pretrained(inside(part))
+        line = str(error.value)
+        assert line.startswith(f'{other_file}: none of the ') and 'model.detector.backbone' in line
+        assert first in line and 'encoder.w, b.downsample' in line and '\n' not in line
+
+
+def test_parts_that_something_fits(tmp_path):
+    weights = resnet('').state_dict()
+    for name, prefix in (('plain', ''), ('whole', 'backbone.')):
+        path = save(tmp_path / f'{name}.pth', {prefix + k: v for k, v in weights.items()})
+        check_pretrained(inside(resnet(path, **(dict(prefix=prefix) if prefix else {}))))
+        if prefix:
+            with pytest.raises(InputError, match='none of the'):
+                check_pretrained(inside(resnet(path)))
+    ours = swin('', False).state_dict()
+    path = tmp_path / 'swin.pth'
+    torch.save(dict(model={f'backbone.{k}': v for k, v in ours.items()}), path)
+    part = swin(path, False)
+    check_pretrained(inside(part))
+    part.init_weights()  # what is found fit is what mmdet loads
+    assert all(torch.equal(value, ours[name]) for name, value in part.state_dict().items())
+    with pytest.raises(InputError, match='none of the'):  # mmengine does not look under `model`
+        check_pretrained(inside(resnet(path)))
+
+
+def test_files_of_parts_that_are_not_there(tmp_path):
+    with pytest.raises(InputError, match=r'no such checkpoint to start model\.detector\.neck from'):
+        check_pretrained(inside(resnet(tmp_path / 'none.pth'), 'neck'))
+    part = resnet(tmp_path / 'none.pth')
+    part.is_init = True
+    check_pretrained(inside(part))

@@ -8,6 +8,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.models.pretrained import check_pretrained
 from mmvis_cl.models.release_checkpoint import is_release
 from mmvis_cl.registry import HOOKS
 
@@ -17,7 +18,8 @@ class CheckFitHook(Hook):
     """Stops a run whose model does not fit its classes or its checkpoint.
 
     - Before a run: ``num_classes`` of every ``bbox_head`` in the model must be the number of
-      classes of each data set in use.
+      classes of each data set in use; and what a part of the model is to start from (``init_cfg``)
+      must have weights of it.
     - When a checkpoint is loaded for testing or resuming: its keys and shapes must be the model's.
     - When training starts from a checkpoint (``load_from``): what does not fit starts fresh, as is
       usual for class branches, and one log line says what; if nothing fits, the run stops.
@@ -50,6 +52,8 @@ class CheckFitHook(Hook):
                         f'model.{name}.num_classes={len(classes)} or change '
                         f'{split}_dataloader.dataset'
                     )
+        if isinstance(runner._train_loop, BaseLoop):
+            check_pretrained(_unwrap(runner.model))
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the checkpoint's weights with the model's."""
@@ -124,8 +128,8 @@ def compare_weights(name: str, weights: dict, model: nn.Module) -> Misfit | None
 
     if len(missing) + len(other_shape) == len(wanted):
         raise InputError(
-            f'{name} has none of the {len(wanted)} weights of the model '
-            f'(it has {_few(list(found))}): it was made by another program or for another '
+            f'{name} has none of the {len(wanted)} weights of the model ({_few(list(wanted))}; it '
+            f'has {_few(list(found))}): it was made by another program or for another '
             'kind of model'
         )
     parts = []

@@ -139,3 +139,16 @@ def test_weights_without_the_counters_of_norms_fit():
     assert compare_weights('some.pth', weights, model) is None
     del weights['1.running_mean']
     assert '1 missing (1.running_mean)' in compare_weights('some.pth', weights, model).what
+
+
+def test_files_of_parts_are_looked_at_before_a_training(tmp_path):
+    torch.save(dict(state_dict=dict(other=torch.zeros(1))), tmp_path / 'other.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'other.pth'))
+    for trains in (True, False):
+        stand_in = runner(train=list('abc')) if trains else runner(test=list('abc'))
+        stand_in.model.detector.backbone.init_cfg = init_cfg
+        if trains:
+            with pytest.raises(InputError, match=r'none of the 2 weights of model\.detector\.back'):
+                CheckFitHook().before_run(stand_in)
+        else:  # its weights come from the checkpoint that is tested
+            CheckFitHook().before_run(stand_in)
