@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import logging
 import sys
+from pathlib import Path
 from types import ModuleType
 
 from packaging.version import Version
@@ -96,6 +97,16 @@ def set_up_in_tool(custom_imports: dict | None = None) -> None:
             ) from error
 
 
+def how_to_compile() -> str:
+    """The command that compiles mmcv's ops: a Makefile is in a checkout only."""
+    if (Path(__file__).parents[1] / 'Makefile').is_file():
+        return '`make ops`'
+    return (
+        '`pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps '
+        '--no-binary :all: onedl-mmcv`'
+    )
+
+
 def has_compiled_ops() -> bool:
     """Whether mmcv's compiled ops are there (and not their placeholder).
 
@@ -108,7 +119,8 @@ def has_compiled_ops() -> bool:
         torch_version = sys.modules['torch'].__version__
         raise ImportError(
             f"mmcv's compiled ops do not load with torch {torch_version} ({error}): they were "
-            'compiled for another version. `make ops` compiles them for this one.'
+            f'compiled for another version. {how_to_compile()} compiles them for '
+            'this one.'
         ) from error
     return not mmvis_cl_mmcv_ext.is_placeholder(extension)
 
@@ -176,7 +188,8 @@ def _say_pytorch_form_is_used() -> None:
 
     print_log(
         'mmcv has no compiled ops: MultiScaleDeformableAttention runs in its PyTorch form, which '
-        'is slower and needs more memory on a GPU. `make ops` compiles them.',
+        'is slower and needs more memory on a GPU. '
+        f'{how_to_compile()} compiles them.',
         logger='current',
         level=logging.WARNING,
     )

@@ -52,7 +52,9 @@ def find_config(name: str | Path) -> Path:
         return known[found[0]]
     if found:
         raise InputError(f'config {name}: there are several, give one of {", ".join(found)}')
-    keys = {key.split('/')[-1]: key for key in known}
+    # of those that are there the ones that track videos, neither comparisons nor image networks
+    keys = [key.split('/')[-1] for key in known if key.startswith('vis_cl/')]
+    keys = [key for key in keys if not key.endswith('_coco')]
     close = difflib.get_close_matches(wanted.split('/')[-1], keys, n=3, cutoff=0.5)
     raise InputError(
         f'config {name}: there is no such file, and no config of this name comes with mmvis_cl; '

@@ -345,3 +345,13 @@ def test_unknown_name_of_mmtracking_is_an_error():
 
     with pytest.raises((KeyError, RuntimeError), match='NoSuchTracker'):
         MODELS.build({'type': 'mmtrack.NoSuchTracker'})
+
+
+def test_how_to_compile_fits_the_installation(monkeypatch, tmp_path):
+    from mmvis_cl import compat
+
+    for package, command in ((tmp_path / 'site-packages', 'pip install'), (tmp_path, 'make ops')):
+        (package / 'mmvis_cl').mkdir(parents=True)
+        monkeypatch.setattr(compat, '__file__', str(package / 'mmvis_cl' / 'compat.py'))
+        (tmp_path / 'Makefile').write_text('')
+        assert command in compat.how_to_compile()

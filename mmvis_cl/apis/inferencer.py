@@ -15,6 +15,7 @@ from mmengine.structures import InstanceData
 
 from mmvis_cl import compat
 from mmvis_cl.config import build_errors_in_one_line, check_names, read_config, set_options
+from mmvis_cl.config.dumped import check_types_are_registered, config_of_text
 from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.class_lists import class_list
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
@@ -49,7 +50,8 @@ class VISInferencer:
 
     Args:
         config: Path of a config, its name alone (``'r50_ytvis21'``), or a config. Of its data set
-            only pipeline and classes are used, no data need be there.
+            only pipeline and classes are used, no data need be there. If None, the one that a
+            checkpoint of ours remembers from its training.
         weights: Checkpoint, ours or one of the authors' release, which is converted on the fly.
             Only tensors and plain values are taken from it, no code in it is run.
         device: ``'cuda'``, ``'cuda:1'``, ``'cpu'``; CUDA if there is any, else the CPU, if None.
@@ -75,8 +77,8 @@ class VISInferencer:
 
     def __init__(
         self,
-        config: str | os.PathLike | Config,
-        weights: str | os.PathLike,
+        config: str | os.PathLike | Config | None = None,
+        weights: str | os.PathLike | None = None,
         device: str | torch.device | None = None,
         *,
         amp: bool = False,
@@ -85,8 +87,19 @@ class VISInferencer:
         cfg_options: dict | None = None,
     ) -> None:
         self.device = _device(device)
-        cfg = config.copy() if isinstance(config, Config) else read_config(find_config(config))
-        where = cfg.filename or 'the config'
+        content = None
+        if isinstance(config, Config):
+            cfg, where = config.copy(), config.filename or 'the config'
+        elif config is not None:
+            cfg = read_config(find_config(config))
+            where = cfg.filename
+        else:
+            content = _read(weights)
+            meta = content.get('meta')
+            where = f'the config in {os.fspath(weights)}'
+            text = meta.get('cfg') if isinstance(meta, dict) else None
+            cfg = config_of_text(text, os.fspath(weights))
+            check_types_are_registered(cfg, os.fspath(weights))
         if cfg_options:
             set_options(cfg, cfg_options)
         check_names(cfg)
@@ -94,11 +107,8 @@ class VISInferencer:
         for key in ('model', 'test_dataloader'):
             if not cfg.get(key):
                 raise InputError(f'{where}: has no {key}; give a config as those in configs/vis_cl')
-        if weights is None:
-            raise InputError(
-                'weights: none were given, and an untrained model finds nothing; give a checkpoint'
-            )
-        state, trained_classes = _read_weights(os.fspath(weights))
+        content = _read(weights) if content is None else content
+        state, trained_classes = _weights_of(content, os.fspath(weights))
 
         self._merge_cfg = None
         if tta:
@@ -134,6 +144,12 @@ class VISInferencer:
         default = 8 if self.device.type == 'cuda' else 1
         self.frames_per_pass = frames_per_pass or model.test_cfg.get('frames_per_pass', default)
         self._session: TrackingSession | None = None
+
+    def __repr__(self) -> str:
+        """One line: what it was made of, and where it runs."""
+        name = type(self.model.detector).__name__
+        merged = ', tta' if self._merge_cfg is not None else ''
+        return f'VISInferencer({name}, {len(self.classes)} classes, on {self.device}{merged})'
 
     @property
     def result(self) -> VideoResult | None:
@@ -263,6 +279,10 @@ class TrackingSession:
         self._labels = None if classes is None else _labels_of(classes, inferencer.classes)
         self._score_thr = score_thr
         self.reset()
+
+    def __repr__(self) -> str:
+        """One line: whose video, and how far it is."""
+        return f'TrackingSession({self.name or "video"!r}, {self.length} frames, {self.result!r})'
 
     def reset(self) -> None:
         """Forget the video; the next frame is the first of another."""
@@ -583,9 +603,16 @@ def _device(device: str | torch.device | None) -> torch.device:
     return device
 
 
-def _read_weights(path: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...] | None]:
+def _read(weights: str | os.PathLike | None) -> dict:
+    if weights is None:
+        raise InputError(
+            'weights: none were given, and an untrained model finds nothing; give a checkpoint'
+        )
+    return read_checkpoint(os.fspath(weights), skip_objects=True)
+
+
+def _weights_of(content: dict, path: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...] | None]:
     """A checkpoint's weights under our names, and the classes that they were trained on."""
-    content = read_checkpoint(path, skip_objects=True)
     weights = tensors_of(content, path)
     if is_release(weights):
         try:

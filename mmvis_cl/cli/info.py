@@ -96,7 +96,11 @@ def _version(name: str, distributions: tuple[str, ...]) -> str:
 
 def _ops() -> str:
     try:
-        return 'compiled' if compat.has_compiled_ops() else 'not compiled (`make ops` does)'
+        return (
+            'compiled'
+            if compat.has_compiled_ops()
+            else f'not compiled ({compat.how_to_compile()} does)'
+        )
     except ImportError as error:
         return str(error)
 

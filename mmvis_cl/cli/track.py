@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group('model')
     model.add_argument(
         '--config',
-        required=True,
-        help='config file, or the name alone of one that comes with mmvis_cl, as r50_ytvis21',
+        help='config file, or the name alone of one that comes with mmvis_cl, as r50_ytvis21; may be '
+        'left out for a checkpoint of ours, which remembers the config of its training',
     )
     model.add_argument(
         '--weights',

@@ -41,6 +41,13 @@ class MemoryBank:
     labels: Tensor
     next_id: int = 0
 
+    def __repr__(self) -> str:
+        """One line: who is remembered."""
+        return (
+            f'MemoryBank({len(self.ids)} identities: {self.ids.tolist()}, next_id={self.next_id}, '
+            f'{self.embeds.shape[1]} embeddings of {self.embeds.shape[2]} at most each)'
+        )
+
     @classmethod
     def empty(cls, memory_len: int, like: Tensor) -> 'MemoryBank':
         """A bank without identities, for embeddings as in ``like`` (n, E)."""

@@ -39,6 +39,15 @@ class FrameResult:
         """How many identities were seen."""
         return len(self.identities)
 
+    def __repr__(self) -> str:
+        """One line: which frame, its size, and who is in it."""
+        seen = (f'#{i} {name}' for i, name in zip(self.identities, self.classes, strict=True))
+        h, w = self.image.shape[:2]
+        return (
+            f'FrameResult(index={self.index}, time={self.time:.3f}, size={w}x{h}, '
+            f'{len(self)} identities: {", ".join(seen) or "none"})'
+        )
+
     @property
     def masks(self) -> np.ndarray:
         """The masks (n, H, W) bool, decoded anew each time: keep them if they are used twice."""

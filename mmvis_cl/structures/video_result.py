@@ -27,6 +27,14 @@ class Track(NamedTuple):
     segmentations: list
     bboxes: list
 
+    def __repr__(self) -> str:
+        """One line, without the masks."""
+        seen = sum(mask is not None for mask in self.segmentations)
+        return (
+            f'Track(identity={self.identity}, label={self.label}, score={self.score:.3f}, seen in '
+            f'{seen} of {len(self.segmentations)} frames)'
+        )
+
 
 @dataclass
 class _Identity:
@@ -61,6 +69,14 @@ class VideoResult:
     noise_min_frames: int = 3
     identities: dict[int, _Identity] = field(default_factory=dict)
     only_labels: frozenset[int] | None = None
+
+    def __repr__(self) -> str:
+        """One line, without the masks."""
+        h, w = self.ori_shape
+        return (
+            f'{type(self).__name__}(video_id={self.video_id!r}, {self.length} frames of {w}x{h}, '
+            f'{len(self.tracks)} tracks)'
+        )
 
     def add_frame(
         self,
@@ -180,7 +196,7 @@ class VideoResult:
         return masks
 
 
-@dataclass
+@dataclass(repr=False)
 class MergedResult(VideoResult):
     """The result of a finished video whose tracks are given.
 

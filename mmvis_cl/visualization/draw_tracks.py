@@ -1,4 +1,4 @@
-"""Masks, boxes and labels of the instances of one frame, coloured by identity."""
+"""Masks, their outlines, boxes and labels of the instances of a frame, coloured by identity."""
 
 from collections.abc import Sequence
 
@@ -109,6 +109,8 @@ def draw_tracks(
     text_palette = sv.ColorPalette([sv.Color.BLACK if y > 128 else sv.Color.WHITE for y in luma])
     annotators = (
         sv.MaskAnnotator(color=_PALETTE, opacity=opacity),
+        # where two masks of like colours meet, only their outlines tell them apart
+        sv.PolygonAnnotator(color=_PALETTE, thickness=max(1, round(unit))),
         sv.BoxAnnotator(color=_PALETTE, thickness=max(1, round(1.5 * unit))),
     )
     for annotator in annotators:

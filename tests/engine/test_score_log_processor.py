@@ -16,7 +16,7 @@ def test_a_score_of_nothing_is_a_dash(digits):
     runner = SimpleNamespace(message_hub=hub, test_dataloader=range(2), test_loop=None)
     runner.test_loop = SimpleNamespace(dataloader=range(2))
     processor = LOG_PROCESSORS.build(
-        dict(type='ScoreLogProcessor', by_epoch=False, num_digits=digits)
+        dict(type='mmvis_cl.ScoreLogProcessor', by_epoch=False, num_digits=digits)
     )
     assert isinstance(processor, ScoreLogProcessor)
     figures, line = processor.get_log_after_epoch(runner, 2, 'test')
