@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group('model')
     model.add_argument(
         '--config',
-        help='config file, or the name alone of one that comes with mmvis_cl, as r50_ytvis21; may be '
-        'left out for a checkpoint of ours, which remembers the config of its training',
+        help='config file, or the name alone of one that comes with mmvis_cl, as r50_ytvis21; a '
+        'checkpoint of ours knows the config of its training, which is taken if none is given',
     )
     model.add_argument(
         '--weights',

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
-from small_videos import write_video
+from small_videos import number, write_video
 
 from mmvis_cl.datasets.cvat_video import read_cvat
 from mmvis_cl.datasets.frame_files import ImageFrames, VideoFrames
+from mmvis_cl.datasets.own_videos import write_data_set
+from mmvis_cl.datasets.video_source import read_image
 from mmvis_cl.errors import InputError
 
 TASK = """<task><id>7</id><name>street</name><size>4</size><mode>interpolation</mode>
@@ -299,6 +301,17 @@ def test_a_name_with_a_colon(read, tmp_path):
     meta = TASK.replace('<name>street', '<name>a:b')
     (video,) = read(track(square(0), square(1, 1)), meta, frames=tmp_path).videos
     assert video.name == 'a:b' and video.frames.path.name == 'a:b.mp4'
+
+
+def test_a_recording_that_starts_late(read, tmp_path):
+    """Its frames are counted from its first, not from the time 0, and it is whole."""
+    times = [100_000 + 100 * t for t in range(4)]
+    path = write_video(tmp_path / 'a:b.mkv', length=4, size=(20, 30), times=times)
+    annotations = read(track(square(0), *[square(t) for t in (1, 2, 3)]), frames=path)
+    (report,) = write_data_set(tmp_path / 'out', annotations)
+    assert (report.frames, report.masks) == (4, 4)
+    saved = sorted((tmp_path / 'out' / 'JPEGImages' / 'street').iterdir())
+    assert [number(read_image(path)) for path in saved] == [0, 1, 2, 3]
 
 
 def test_size_from_the_frames_if_the_export_has_none(read):

@@ -13,7 +13,7 @@ from PIL import Image
 from small_videos import number, picture, set_display_matrix, write_video
 
 from mmvis_cl.apis import open_source
-from mmvis_cl.datasets import video_source
+from mmvis_cl.datasets import camera, image_source
 from mmvis_cl.datasets.video_source import FRAMES_AHEAD, VideoSource, read_image
 from mmvis_cl.errors import InputError
 
@@ -272,9 +272,9 @@ def test_few_frames_wait_and_a_break_ends_the_thread(tmp_path, monkeypatch):
     for t in range(30):
         save(tmp_path / f'{t}.png', t)
     read = []
-    original = video_source.read_image
+    original = image_source.read_image
     monkeypatch.setattr(
-        video_source, 'read_image', lambda path: read.append(path) or original(path)
+        image_source, 'read_image', lambda path: read.append(path) or original(path)
     )
     frames = iter(open_source(tmp_path))
     for _ in range(3):
@@ -312,7 +312,7 @@ class Camera:
 
 
 def test_camera(monkeypatch, caplog):
-    monkeypatch.setattr(video_source.cv2, 'VideoCapture', Camera)
+    monkeypatch.setattr(camera.cv2, 'VideoCapture', Camera)
     with open_source('0') as source:
         assert (source.name, source.fps, source.length) == ('camera0', 50.0, None)
         assert source.is_live and not source.rereadable
