@@ -22,8 +22,9 @@ class Arrays(VideoSource):
         _check_stack(arrays)
         iterator = iter(arrays)
         self.rereadable = iterator is not arrays
-        first = next(iterator, None)
-        if first is None:
+        none = object()
+        first = next(iterator, none)
+        if first is none:
             raise InputError('frames: the iterable is empty, a video has at least one frame')
         self.size = array_to_rgb(first, 'frames, frame 0').shape[:2]
         self._arrays = arrays if self.rereadable else itertools.chain([first], arrays)

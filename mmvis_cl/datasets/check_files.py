@@ -8,10 +8,9 @@ from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
-from PIL import Image
-
 from mmvis_cl.errors import InputError
 
+from .image_files import image_size, kind_of_path
 from .segmentations import to_rle
 from .transforms import LoadFrame
 from .youtube_vis import VISDataset
@@ -203,7 +202,7 @@ class _CollectingDataset(VISDataset):
 
 def _check_image(image: dict, decode: bool) -> tuple[str, str] | None:
     where = f'{image["img_path"]} (video {image["video_id"]}, frame {image["frame_id"]})'
-    if not os.path.exists(image['img_path']):
+    if not kind_of_path(image['img_path']):
         return 'missing image', f'{where}: the image is missing; unpack or download it again'
     if decode:
         try:
@@ -212,10 +211,9 @@ def _check_image(image: dict, decode: bool) -> tuple[str, str] | None:
             return 'broken image', str(error)
         return None
     try:
-        with Image.open(image['img_path']) as opened:
-            width, height = opened.size
-    except (OSError, SyntaxError, ValueError) as error:
-        return 'broken image', f'{where}: not an image ({error}); replace the file'
+        height, width = image_size(image['img_path'], where)
+    except InputError as error:
+        return 'broken image', str(error)
     if (width, height) != (image['width'], image['height']):
         return 'broken image', (
             f'{where}: the image is {width}x{height} (width x height), its annotation says '

@@ -11,7 +11,8 @@ from PIL import Image
 
 from mmvis_cl.errors import InputError
 
-from .video_source import IMAGE_SUFFIXES, natural_order, open_source, read_image
+from .image_files import entries_in, images_in, read_image
+from .video_source import open_source
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.m4v', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.ts', '.wmv')
 JPEG_QUALITY = 95
@@ -152,31 +153,14 @@ class VideoFrames:
 Frames = ImageFrames | VideoFrames
 
 
-def images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order (frame2 before frame10).
-
-    Hidden files are left out, as those that macOS writes (``._00000.jpg``), and what is no file.
-    """
-    return [path for path in files_in(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
-
-
 def folders_in(folder: Path) -> list[Path]:
     """The folders of a folder in natural order; hidden ones, as ``.ipynb_checkpoints``, are not."""
-    return [path for path in _entries_in(folder) if path.is_dir()]
+    return [path for path in entries_in(folder) if path.is_dir()]
 
 
 def files_in(folder: Path) -> list[Path]:
     """The files of a folder in natural order; hidden ones are not."""
-    return [path for path in _entries_in(folder) if path.is_file()]
-
-
-def _entries_in(folder: Path) -> list[Path]:
-    try:
-        return sorted((p for p in folder.iterdir() if p.name[0] != '.'), key=natural_order)
-    except OSError as error:
-        raise InputError(
-            f'{folder}: cannot be read ({error.strerror}); correct the path or its permissions'
-        ) from error
+    return [path for path in entries_in(folder) if path.is_file()]
 
 
 def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:

@@ -115,7 +115,9 @@ def check_image_path(path: str | os.PathLike, where: str) -> None:
     """
     kind = kind_of_path(path)
     if not kind:
-        raise InputError(f'{where}: the image is missing; put it there or correct the path')
+        raise InputError(
+            f'{where}: the image is missing; check data_root and data_prefix, or put the file there'
+        )
     if kind != 'file':
         raise InputError(f'{where}: is a {kind}, not an image; put an image file there')
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError
 
 from .frame_files import ImageFrames, folders_in, images_in
+from .image_files import check_image_path, open_image
 from .object_classes import MOTS_FACTOR, MOTSClasses, ObjectClasses
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations, Progress, no_progress
 
@@ -289,7 +289,8 @@ def _encode(mask: np.ndarray) -> dict:
 def _read_png(path: Path) -> tuple[np.ndarray, bool]:
     """Its values (h, w), uint8 or wider, and whether it is grey rather than with a palette."""
     try:
-        with Image.open(path) as image:
+        check_image_path(path, str(path))
+        with open_image(path, str(path)) as image:
             mode = image.mode
             if mode in ('P', 'L'):
                 return np.asarray(image), mode == 'L'
@@ -297,6 +298,8 @@ def _read_png(path: Path) -> tuple[np.ndarray, bool]:
                 return np.asarray(image).astype(np.uint8), False
             if mode.startswith('I'):
                 return np.asarray(image).astype(np.int32), False
+    except InputError:
+        raise
     except Exception as error:  # decoders raise anything for a broken file
         raise InputError(
             f'{path}: cannot be decoded ({" ".join(str(error).split())}); replace the file'

@@ -54,6 +54,8 @@ class VideoFile(VideoSource):
         self._turn = None
         frames = self._decode(container)
         first = next(frames, None)
+        if first is None and scheme in ('http', 'https'):
+            raise _without_ranges(path, 'no frame can be decoded')
         if first is None:
             raise InputError(
                 f'{path}: has no frame that can be decoded: nothing was recorded, or it was cut '
@@ -88,12 +90,7 @@ class VideoFile(VideoSource):
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = shortened(getattr(error, 'strerror', None) or error)
             if self._url and isinstance(error, av.InvalidDataError):
-                raise InputError(
-                    f'{self._path}: the stream cannot be opened ({reason}). An mp4 whose index is '
-                    'at its end can only be read from a server that gives parts of a file '
-                    '(Accept-Ranges); download it first, or put the index first: ffmpeg -i IN.mp4 '
-                    '-c copy -movflags +faststart OUT.mp4'
-                ) from error
+                raise _without_ranges(self._path, reason) from error
             raise InputError(
                 f'{self._path}: '
                 + (
@@ -197,6 +194,14 @@ class VideoFile(VideoSource):
                 vertical, horizontal = d < 0, a < 0
             image = image[:: -1 if vertical else 1, :: -1 if horizontal else 1]
         return np.ascontiguousarray(image)
+
+
+def _without_ranges(url: str, reason: str) -> InputError:
+    return InputError(
+        f'{url}: the video cannot be read from there ({reason}). An mp4 whose index is at its end '
+        'needs a server that gives parts of a file (Accept-Ranges); download it first, or put the '
+        'index first: ffmpeg -i IN.mp4 -c copy -movflags +faststart OUT.mp4'
+    )
 
 
 def _is_picture(stream) -> bool:

@@ -348,7 +348,7 @@ def test_what_does_not_fit(read, tree):
         with pytest.raises(InputError, match=message):
             read()
     png.write_bytes(png.read_bytes()[:40])
-    with pytest.raises(InputError, match=r'00002\.png: cannot be decoded'):
+    with pytest.raises(InputError, match=r'00002\.png: the image cannot be decoded'):
         read()
     png.rename(png.with_name('00003.png'))
     with pytest.raises(InputError, match=r'00003\.png: there is no image of this name'):

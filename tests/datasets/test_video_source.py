@@ -4,9 +4,11 @@ import functools
 import http.server
 import itertools
 import logging
+import os
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -376,3 +378,151 @@ def test_a_stream_that_stops(tmp_path, server, caplog):
         assert record.getMessage() == source.problem
         assert f'live.ts: the stream stopped after {found[-1] + 1} frames' in source.problem
         assert 'can be read once' in one_line(source)
+
+
+def with_cover(path, video, cover_first=True):
+    """A file with a cover, as music and downloaded films have one."""
+    with av.open(str(path), 'w') as container:
+
+        def cover():
+            stream = container.add_stream('png', rate=1)
+            stream.height = stream.width = 32
+            stream.pix_fmt = 'rgb24'
+            stream.disposition = av.stream.Disposition.attached_pic
+            return stream
+
+        def film():
+            stream = container.add_stream('libx264', rate=10)
+            stream.height, stream.width = 48, 64
+            stream.pix_fmt = 'yuv420p'
+            return stream
+
+        made = [make() for make in ((cover, film) if cover_first else (film, cover))]
+        cover_stream, film_stream = made if cover_first else made[::-1]
+        image = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 99, np.uint8), format='rgb24')
+        container.mux(cover_stream.encode(image))
+        container.mux(cover_stream.encode())
+        for t in range(video):
+            frame = av.VideoFrame.from_ndarray(picture(t), format='rgb24')
+            container.mux(film_stream.encode(frame))
+        container.mux(film_stream.encode())
+    return path
+
+
+@pytest.mark.skipif(not hasattr(av.stream, 'Disposition'), reason='PyAV cannot write covers')
+@pytest.mark.parametrize('first', [True, False])
+def test_a_cover_is_not_the_video(tmp_path, first):
+    try:
+        path = with_cover(tmp_path / 'film.mp4', 5, first)
+    except AttributeError:
+        pytest.skip('this PyAV cannot say that a stream is a cover')
+    assert open_source(path).size == (48, 64)
+    assert numbers(open_source(path)) == list(range(5))
+
+
+@pytest.mark.parametrize('name', ['12:30.mp4', 'http:a.mkv', 'concat:b.mp4', 'a%20?.mp4', '-i.mp4'])
+def test_names_that_look_like_something_else(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write_video('plain.mp4' if name.endswith('mp4') else 'plain.mkv', length=3)
+    os.rename('plain.mp4' if name.endswith('mp4') else 'plain.mkv', name)
+    assert numbers(open_source(name)) == [0, 1, 2]
+
+
+def test_what_has_the_name_of_a_number_is_no_camera(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / '0002').mkdir()
+    for t in range(3):
+        Image.fromarray(picture(t)).save(tmp_path / '0002' / f'{t}.png')
+    assert numbers(open_source('0002')) == [0, 1, 2]
+    write_video('7.mp4', length=2)
+    os.rename('7.mp4', '7')
+    assert numbers(open_source('7')) == [0, 1]
+
+
+@pytest.mark.parametrize('name', ['a.mkv', 'a.ts', 'a.mp4'])
+def test_a_recording_that_begins_late_is_whole(tmp_path, name):
+    path = write_video(tmp_path / name, times=[100_000 + 100 * t for t in range(12)])
+    source = open_source(path)
+    assert numbers(source) == list(range(12))
+    assert source.problem is None and source.length in (11, 12, 13)
+
+
+@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv'])
+def test_texts_in_no_known_coding(tmp_path, name):
+    path = tmp_path / name
+    with av.open(str(path), 'w') as container:
+        container.metadata['title'] = 'XXXXXXXX'
+        stream = container.add_stream('mpeg4', rate=10)
+        stream.height, stream.width = 48, 64
+        stream.pix_fmt = 'yuv420p'
+        for t in range(3):
+            frame = av.VideoFrame.from_ndarray(picture(t), format='rgb24')
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    assert b'XXXXXXXX' in content
+    path.write_bytes(content.replace(b'XXXXXXXX', b'caf\xe9\xff\xfe\xc3('))
+    assert numbers(open_source(path)) == [0, 1, 2]
+
+
+class WithoutRanges(http.server.SimpleHTTPRequestHandler):
+    """Gives whole files only, as http.server does."""
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize(('options', 'readable'), [({}, False), (dict(movflags='faststart'), True)])
+def test_an_index_at_the_end_on_a_server_without_ranges(tmp_path, options, readable):
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    with av.open(str(tmp_path / 'a.mp4'), 'w', options=options) as container:
+        stream = container.add_stream('mjpeg', rate=10)
+        stream.height, stream.width = 480, 640
+        stream.pix_fmt = 'yuvj420p'
+        for t in range(60):  # more than FFmpeg keeps in its buffer
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, t, 0), format='rgb24')
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    handler = functools.partial(WithoutRanges, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}/a.mp4'
+        try:
+            if readable:
+                assert len(list(open_source(address))) == 60
+            else:
+                line = one_line(address)
+                assert 'Accept-Ranges' in line and 'faststart' in line
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes')
+def test_a_pipe_does_not_wait_for_ever(tmp_path):
+    os.mkfifo(tmp_path / 'a.mp4')
+    assert 'is a pipe' in one_line(tmp_path / 'a.mp4')
+
+
+def test_names_that_no_file_can_have():
+    for name in ('a\0b.mp4', 'half \ud800.mp4', '[', 'x' * 300 + '.mp4'):
+        assert one_line(name).encode()
+
+
+@pytest.mark.parametrize(
+    ('array', 'cure'),
+    [
+        (np.zeros((48, 64, 3), np.uint8), r'\[image\]'),
+        (np.zeros((48, 64), np.uint8), r'\[image\]'),
+        (np.zeros((2, 48, 64, 3)), 'times 255'),
+        (np.zeros((2, 3, 48, 64), np.uint8), 'transpose'),
+        (np.zeros((2, 48, 64, 5), np.uint8), 'one such array a frame'),
+        (['a.jpg', 'b.jpg'], 'folder or pattern'),
+        ([None], 'list of one'),
+        ([np.zeros((0, 64, 3), np.uint8)], 'one such array a frame'),
+    ],
+    ids=str,
+)
+def test_arrays_that_are_no_frames(array, cure):
+    with pytest.raises(InputError, match=cure) as error:
+        list(open_source(array))
+    assert '\n' not in str(error.value)
