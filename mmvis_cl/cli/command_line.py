@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from types import ModuleType
 
-from mmvis_cl import compat
+from mmvis_cl import compat, errors
 from mmvis_cl.cli import convert, evaluate, info, merge, track
 from mmvis_cl.version import __version__
 
@@ -65,10 +65,13 @@ def run_alone(command: ModuleType) -> None:
 def _set_up_parser(parser: argparse.ArgumentParser, command: ModuleType) -> None:
     parser.description = command.__doc__
     command.add_arguments(parser)
-    parser.set_defaults(run=command.run)
+    parser.set_defaults(run=command.run, check=getattr(command, 'check_arguments', None))
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.check is not None:
+        with errors.one_line_errors():  # what needs no torch is said before its import
+            args.check(args)
     try:
         # mmdet prints and warns of optional packages that nothing here needs
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():

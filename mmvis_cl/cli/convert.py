@@ -68,6 +68,13 @@ def convert(path: str, reverse: bool, trusted: bool) -> dict:
     return dict(state_dict=ours, meta={REST_KEY: rest})
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """What is wrong before torch is imported: files that are not there."""
+    for path in (args.input,):
+        if not os.path.exists(path):
+            raise InputError(f'{path}: no such file')
+
+
 def run(args: argparse.Namespace) -> int:
     """Convert the checkpoint and write it.
 

@@ -1,6 +1,9 @@
 """Score a result file by the official YouTube-VIS evaluation: AP and AR of tracks."""
 
 import argparse
+import os
+
+from mmvis_cl.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'a .json with their annotations, or a key that long videos have in ANNOTATIONS',
     )
     parser.add_argument('--json', metavar='OUT', help='write all figures, unrounded, to this file')
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """What is wrong before torch is imported: files that are not there."""
+    for path in (args.results, args.annotations):
+        if not os.path.exists(path):
+            raise InputError(f'{path}: no such file')
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ merged: OUT.json A.json B.json --annotations FILE.json
 
 import argparse
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -55,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--eval', action='store_true', help='print the YouTube-VIS scores')
     parser.add_argument('--workers', type=int, default=1, metavar='N', help='processes that merge')
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """What is wrong before torch is imported: files that are not there."""
+    for path in (*args.results, *filter(None, [args.annotations])):
+        if not os.path.exists(path):
+            raise InputError(f'{path}: no such file')
 
 
 def run(args: argparse.Namespace) -> int:

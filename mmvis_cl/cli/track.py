@@ -5,7 +5,8 @@
 SOURCE is a video file, a folder of images, a pattern such as 'frames/*.jpg' (in quotes), the number
 of a camera (0) or an RTSP or HTTP address. Without an --out option or --show the drawn video is
 written to NAME_tracked.mp4 in the current folder. Files of that name are overwritten. Ctrl-C ends
-the tracking; all outputs then hold what was done so far.
+the tracking; all outputs then hold what was done so far. Of several SOURCEs each is a video of its
+own; an --out option then names a folder.
 """
 
 import argparse
@@ -16,7 +17,10 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.cli.category_ids import ids_of_classes, parse_category_ids
+from mmvis_cl.config_names import find_config
+from mmvis_cl.errors import InputError, in_one_line, shortened
+from mmvis_cl.files import check_empty_folder, check_folder, check_new_file
 
 if TYPE_CHECKING:
     from mmvis_cl.apis import VideoSource, VISInferencer
@@ -25,11 +29,15 @@ if TYPE_CHECKING:
     from mmvis_cl.visualization import FrameDrawer, Window
 
 SHOWN_SCORE = 0.3
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+_SUFFIXES = {'--out-video': '.mp4', '--out-json': '.json', '--out-coco': '.json', '--out-masks': ''}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument('source', metavar='SOURCE', help='the video, see above')
+    parser.add_argument(
+        'source', metavar='SOURCE', nargs='+', help='the videos, see above, one after the other'
+    )
     model = parser.add_argument_group('model')
     model.add_argument(
         '--config',
@@ -82,8 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     outputs.add_argument(
         '--out-json',
         metavar='FILE.json',
-        help='tracks in the result format of YouTube-VIS, which mmvis-cl eval reads; category ids '
-        'are counted from 1 in the order of the classes',
+        help='tracks in the result format of YouTube-VIS, which mmvis-cl eval reads; `category` '
+        'names the class of each category id',
     )
     outputs.add_argument(
         '--out-coco',
@@ -95,6 +103,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FOLDER',
         help='an indexed PNG a frame as in DAVIS: 0 or the number of the object, in order of '
         'appearance; the folder must be empty or absent',
+    )
+    ids = outputs.add_mutually_exclusive_group()
+    ids.add_argument(
+        '--annotations',
+        metavar='FILE.json',
+        help='take the category ids of --out-json and --out-coco from the categories of this '
+        'annotation file (default: 1, 2, ... in the order of the classes)',
+    )
+    ids.add_argument(
+        '--category-ids',
+        nargs='+',
+        metavar='ID',
+        help='the same by hand: an id for each class in their order, or NAME=ID for each',
+    )
+    outputs.add_argument(
+        '--no-sound', action='store_true', help="leave the video's sound out of --out-video"
     )
     outputs.add_argument(
         '--show', action='store_true', help='show the tracking in a window; q ends it'
@@ -117,67 +141,147 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Track the video.
-
-    Returns:
-        0, or 130 if it was interrupted.
+def check_arguments(args: argparse.Namespace) -> None:
+    """What can be known to be wrong before torch is imported.
 
     Raises:
-        InputError: An argument, the source, the model or an output does not do.
+        InputError: An argument, the config, a file or an output does not do.
     """
-    from mmvis_cl.apis import VISInferencer, open_source
-    from mmvis_cl.threads import set_threads, warn_if_busy
-    from mmvis_cl.visualization import FrameDrawer, Window
-
-    warn_if_busy(set_threads())
-
-    # What can be known to fail fails here, before the model is loaded and the work begins.
     if args.trails < 0:
         raise InputError(f'--trails {args.trails}: at least 0 is needed')
     if args.score_thr is not None and not 0 <= args.score_thr < 1:
         raise InputError(f'--score-thr {args.score_thr}: must be from 0 to below 1')
+    if args.start < 0:
+        raise InputError(f'--start {args.start}: frames are counted from 0; give that or more')
+    if args.max_frames is not None and args.max_frames < 1:
+        raise InputError(f'--max-frames {args.max_frames}: at least 1 is needed')
     _check_outputs(args)
+    if args.category_ids:
+        parse_category_ids(args.category_ids)
+    if args.annotations is not None and not os.path.isfile(args.annotations):
+        raise InputError(f'--annotations {args.annotations}: there is no such file')
+    if args.config is not None:
+        find_config(args.config)
+    if '://' not in args.weights and not os.path.isfile(args.weights):
+        raise InputError(f'--weights {args.weights}: there is no such checkpoint; correct the path')
+    sources = args.source
+    images = [s for s in sources if s.lower().endswith(IMAGE_SUFFIXES)]
+    if len(sources) > 2 and len(images) == len(sources):
+        raise InputError(
+            f'{len(images)} images as SOURCE, the first {images[0]}; to track them as one video '
+            "give their folder, or the pattern in quotes, as 'frames/*.jpg'"
+        )
+    if len(sources) > 1 and args.show:
+        raise InputError('--show: takes one SOURCE; leave it out, or give one')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track the videos, one after the other.
+
+    Returns:
+        0; 2 if one of several could not be tracked; 130 if it was interrupted.
+
+    Raises:
+        InputError: An argument, the only source, the model or an output does not do.
+    """
+    from mmvis_cl.apis import VISInferencer
+    from mmvis_cl.threads import set_threads, warn_if_busy
+
+    warn_if_busy(set_threads())
+    check_arguments(args)
+    if len(args.source) == 1:
+        return _track_source(args, args.source[0], None, set())
+    inferencer = VISInferencer(args.config, args.weights, args.device, amp=args.amp, tta=args.tta)
+    failed, names = [], set()
+    for number, source in enumerate(args.source):
+        job = argparse.Namespace(**vars(args) | dict(video_id=args.video_id + number))
+        try:
+            code = _track_source(job, source, inferencer, names)
+        except InputError as error:
+            failed.append(source)
+            print(f'error: {in_one_line(error)}', file=sys.stderr, flush=True)
+            continue
+        if code:
+            return code
+    if failed:
+        shown = shortened(', '.join(failed))
+        print(f'{len(failed)} of {len(args.source)} SOURCEs failed: {shown}', file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _track_source(
+    args: argparse.Namespace, given: str, inferencer: 'VISInferencer | None', names: set[str]
+) -> int:
+    """Track one source; ``names`` are those that outputs of earlier ones have."""
+    from mmvis_cl.apis import VISInferencer, open_source
+    from mmvis_cl.visualization import FrameDrawer, Window
+
     with ExitStack() as stack:
-        source = stack.enter_context(open_source(args.source, args.start, args.max_frames))
+        source = stack.enter_context(open_source(given, args.start, args.max_frames))
+        alone = len(args.source) == 1
         if not (_wanted(args) or args.show):
-            name = re.sub(r'[^\w.-]+', '_', source.name)
-            args.out_video = f'{name}_tracked.mp4'
-            _check_outputs(args)
+            args.out_video = _file_name(source.name, '_tracked.mp4', names)
+        elif not alone:
+            name = _file_name(source.name, '', names)
+            for option, folder in _wanted(args).items():
+                path = os.path.join(folder, name + _SUFFIXES[option])
+                setattr(args, option[2:].replace('-', '_'), path)
+        _check_paths(args, given)
         window = None
         if args.show:
             window = Window(f'mmvis_cl: {source.name} (q ends)')
             stack.callback(window.close)
-        inferencer = VISInferencer(
+        inferencer = inferencer or VISInferencer(
             args.config, args.weights, args.device, amp=args.amp, tta=args.tta
         )
         drawer = FrameDrawer(trails=args.trails)
         return _track(args, source, inferencer, drawer, window)
 
 
+def _file_name(name: str, end: str, names: set[str]) -> str:
+    """A name for a file of a source, that fits into the file system and that no other has."""
+    name = re.sub(r'[^\w.-]+', '_', name)
+    room = 255 - len(end) - 20  # 20: a number, or a suffix
+    name = name.encode()[:room].decode(errors='ignore') or 'video'
+    unique, number = name, 2
+    while unique in names:
+        unique, number = f'{name}_{number}', number + 1
+    names.add(unique)
+    return unique + end
+
+
 def _wanted(args: argparse.Namespace) -> dict[str, str]:
     """Path of each output that is asked for, by its option."""
-    options = ('--out-video', '--out-json', '--out-coco', '--out-masks')
-    paths = {option: getattr(args, option[2:].replace('-', '_')) for option in options}
+    paths = {option: getattr(args, option[2:].replace('-', '_')) for option in _SUFFIXES}
     return {option: path for option, path in paths.items() if path is not None}
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    from mmvis_cl.outputs import COCOVideoOutput, PalettePNGOutput, VideoOutput, YouTubeVISOutput
+    """Of one source: files; of several: folders of files."""
+    if len(args.source) == 1:
+        _check_paths(args, args.source[0])
+        return
+    for option, path in _wanted(args).items():
+        suffix = _SUFFIXES[option]
+        if suffix and path.lower().endswith(suffix):
+            raise InputError(
+                f'{option} {path}: is one file for {len(args.source)} SOURCEs; give a folder, in '
+                'which each gets a file of its name'
+            )
+        check_folder(path)
 
-    kinds = {
-        '--out-video': VideoOutput,
-        '--out-json': YouTubeVISOutput,
-        '--out-coco': COCOVideoOutput,
-        '--out-masks': PalettePNGOutput,
-    }
-    taken = {os.path.realpath(args.source): 'SOURCE'}
+
+def _check_paths(args: argparse.Namespace, source: str) -> None:
+    taken = {os.path.realpath(source): 'SOURCE'}
     for option, path in _wanted(args).items():
         other = taken.setdefault(os.path.realpath(path), option)
         if other != option:
             raise InputError(f'{option} {path}: is {other} too; give another name')
         try:
-            kinds[option].check_path(path)
+            if _SUFFIXES[option]:
+                check_new_file(path, _SUFFIXES[option])
+            else:
+                check_empty_folder(path)
         except InputError as error:
             raise InputError(f'{option} {error}') from error
 
@@ -201,11 +305,12 @@ def _track(
         progress=progress.update if args.tta else None,
     )
     outputs = _open_outputs(args, source, inferencer, drawer)
-    done, identities, trouble = 0, set(), None
+    done, identities, trouble, hidden = 0, set(), None, 0.0
     with progress, closing(frames):
         try:
             for frame in frames:
                 if args.score_thr is None:
+                    hidden = max(hidden, frame.scores.max(initial=0))
                     frame = _above(frame, SHOWN_SCORE)
                 with interrupts_held():
                     outputs.write(frame)
@@ -242,6 +347,13 @@ def _track(
     print(
         f'{source.name}: {done} frames, {len(identities)} identities, {progress.rate:.1f} frames/s'
     )
+    if not identities and args.score_thr is not None:
+        print(f'nothing scored above --score-thr {args.score_thr}; lower it to see more')
+    elif not identities and hidden:
+        print(
+            f'nothing scored above {SHOWN_SCORE}, the best {hidden:.2f}; --score-thr '
+            f'{max(0.0, hidden - 0.05):.2f} shows it'
+        )
     if finished:
         print(f'written: {finished}')
     return 0
@@ -261,11 +373,20 @@ def _open_outputs(
         YouTubeVISOutput,
     )
 
+    category_ids = ids_of_classes(inferencer.classes, args.category_ids, args.annotations)
     make = {
-        '--out-video': lambda path: VideoOutput(path, source.fps, drawer),
-        '--out-json': lambda path: YouTubeVISOutput(path, lambda: inferencer.result, args.video_id),
+        '--out-video': lambda path: VideoOutput(
+            path,
+            source.fps,
+            drawer,
+            sample_aspect_ratio=source.sample_aspect_ratio,
+            sound=None if args.no_sound else source.sound,
+        ),
+        '--out-json': lambda path: YouTubeVISOutput(
+            path, lambda: inferencer.result, args.video_id, category_ids, inferencer.classes
+        ),
         '--out-coco': lambda path: COCOVideoOutput(
-            path, inferencer.classes, source.name, source.fps, args.video_id
+            path, inferencer.classes, source.name, source.fps, args.video_id, category_ids
         ),
         '--out-masks': PalettePNGOutput,
     }

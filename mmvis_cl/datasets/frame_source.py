@@ -49,6 +49,7 @@ class VideoSource:
         size (tuple[int, int]): h, w of every frame.
         sample_aspect_ratio (Fraction): width over height of a pixel as it is meant to be seen; the
             images have the pixels as they are stored.
+        sound (str | None): the file whose sound belongs to the frames, if it may have any.
         length (int | None): frames that will come, as far as the source says; with some containers
             an estimate. None if nobody knows.
         is_live (bool): frames come at their own pace and are gone if they are not taken.
@@ -70,6 +71,7 @@ class VideoSource:
         self.fps = IMAGES_FPS
         self.size = (0, 0)
         self.sample_aspect_ratio = Fraction(1)
+        self.sound: str | None = None
         self.length: int | None = None
         self.problem: str | None = None
 

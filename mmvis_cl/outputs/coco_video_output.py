@@ -17,7 +17,7 @@ class COCOVideoOutput(Output):
     """A COCO-video ``.json``: ``videos``, ``images``, ``annotations``, ``categories``.
 
     An annotation is an identity in a frame: ``segmentation`` (RLE), ``bbox`` (x, y, w, h), ``area``
-    (pixels), ``category_id`` (label + 1), ``score``, and the identity as ``instance_id`` and
+    (pixels), ``category_id``, ``score``, and the identity as ``instance_id`` and
     ``track_id``. Category and score are what was known at that frame. An image has ``frame_id``,
     from 0 on, ``source_frame``, its number in the source, and ``time`` in seconds. Annotations go
     to the disk frame by frame; only the list of images is kept.
@@ -28,6 +28,7 @@ class COCOVideoOutput(Output):
         name: Of the video; ``file_name`` of an image is ``NAME/SOURCE_FRAME.jpg``.
         fps: Frames a second of the source.
         video_id: Of the video.
+        category_ids: Of each label; label + 1 if None.
 
     Raises:
         InputError: Nothing can be written there.
@@ -42,12 +43,14 @@ class COCOVideoOutput(Output):
         name: str,
         fps: float,
         video_id: int = 1,
+        category_ids: Sequence[int] | None = None,
     ) -> None:
         super().__init__(path)
         self.classes = classes
         self.name = name
         self.fps = fps
         self.video_id = video_id
+        self.category_ids = category_ids or range(1, len(classes) + 1)
         self._size = None
         self._images = []
         self._annotations = 0
@@ -87,7 +90,7 @@ class COCOVideoOutput(Output):
                 id=self._annotations,
                 image_id=image_id,
                 video_id=self.video_id,
-                category_id=label + 1,
+                category_id=self.category_ids[label],
                 instance_id=identity,
                 track_id=identity,
                 score=round(score, 5),
@@ -108,7 +111,9 @@ class COCOVideoOutput(Output):
             height=height,
             width=width,
         )
-        categories = [dict(id=i, name=name) for i, name in enumerate(self.classes, 1)]
+        categories = [
+            dict(id=i, name=name) for i, name in zip(self.category_ids, self.classes, strict=True)
+        ]
         self._file.write('\n],\n"images": ')
         self._file.write(json.dumps(self._images))
         self._file.write(f',\n"videos": {json.dumps([video])}')

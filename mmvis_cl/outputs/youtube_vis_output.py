@@ -25,6 +25,8 @@ class YouTubeVISOutput(Output):
             that was written.
         video_id: The video's id in the annotation file.
         category_ids: Of each label; label + 1 if None, as in YouTube-VIS and OVIS.
+        classes: Name of each label. Each track has its name as ``category``, so that the file says
+            which id is which; readers of the format do not look at it.
 
     Raises:
         InputError: Nothing can be written there.
@@ -38,11 +40,13 @@ class YouTubeVISOutput(Output):
         video_result: Callable[[], VideoResult],
         video_id: int = 1,
         category_ids: Sequence[int] | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         super().__init__(path)
         self.video_result = video_result
         self.video_id = video_id
         self.category_ids = category_ids
+        self.classes = classes
 
     def _write(self, frame: FrameResult) -> None:
         pass  # the result has it
@@ -64,6 +68,8 @@ class YouTubeVISOutput(Output):
                     score=track.score,
                     segmentations=segmentations,
                 )
+                if self.classes is not None:
+                    entry['category'] = self.classes[track.label]
                 file.write(separator + json.dumps(entry))
                 separator = ',\n'
             file.write(']\n')

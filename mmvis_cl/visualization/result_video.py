@@ -3,7 +3,9 @@
 import os
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+from mmengine.logging import print_log
 from pycocotools import mask as mask_api
 
 from mmvis_cl.datasets.video_source import read_image
@@ -35,6 +37,8 @@ def write_result_video(
         fps: Frames a second; YouTube-VIS has 6 annotated frames a second.
         score_thr: Identities whose best score is below this are not drawn.
 
+    Where a threshold hides every track, the video and a line of the log say so.
+
     Raises:
         InputError: If the number of frames is not the length of the video, a frame cannot be read
             or has another size than the masks, or the video cannot be written.
@@ -50,6 +54,11 @@ def write_result_video(
             kept = best.get(track.identity)
             if kept is None or track.score > kept.score:
                 best[track.identity] = track
+    hidden = ''
+    if not best and video_result.tracks:
+        top = max(track.score for track in video_result.tracks)
+        hidden = f'no track scores {score_thr:.2f} or more, the best {top:.2f}'
+        print_log(f'{out_path}: {hidden}; lower score_thr of TrackVideoHook', 'current')
     first_seen = {
         identity: next((t for t, rle in enumerate(track.segmentations) if rle is not None), None)
         for identity, track in best.items()
@@ -67,6 +76,8 @@ def write_result_video(
                 )
             seen = [best[i] for i in color_of if best[i].segmentations[t] is not None]
             masks = [mask_api.decode(track.segmentations[t]) for track in seen]
+            if hidden:
+                cv2.putText(frame, hidden, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
             writer.write(
                 draw_tracks(
                     frame,

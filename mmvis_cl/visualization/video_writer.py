@@ -1,5 +1,7 @@
 """MP4 files that browsers play, written with PyAV."""
 
+import errno
+import logging
 import os
 from contextlib import suppress
 from fractions import Fraction
@@ -10,6 +12,10 @@ import numpy as np
 
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.files import finish, unfinished_name
+
+from .sound import Sound
+
+logger = logging.getLogger(__name__)
 
 
 class VideoWriter:
@@ -23,6 +29,9 @@ class VideoWriter:
         path: Of the file to write; its suffix must be ``.mp4``. Folders are made.
         fps: Frames a second, > 0.
         crf: Quality of the encoder, 0 (lossless) to 51 (worst).
+        sample_aspect_ratio: Width over height of a pixel as it is to be shown.
+        sound: A file whose sound is written with the frames, which must come with their times in
+            it. Where there is none, or it cannot be read, the video has none.
 
     Raises:
         InputError: If the suffix is not ``.mp4``, ``fps`` is not positive, the file cannot be
@@ -34,7 +43,14 @@ class VideoWriter:
         ...         writer.write(frame)
     """
 
-    def __init__(self, path: str | os.PathLike, fps: float = 6.0, crf: int = 20) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        fps: float = 6.0,
+        crf: int = 20,
+        sample_aspect_ratio: Fraction | int = 1,
+        sound: str | os.PathLike | None = None,
+    ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() != '.mp4':
             raise InputError(f'{self.path}: a video must be written to a name that ends in .mp4')
@@ -42,6 +58,9 @@ class VideoWriter:
             raise InputError(f'{self.path}: fps must be above 0, got {fps}')
         self.fps = Fraction(fps).limit_denominator(1001)
         self.crf = crf
+        self.sample_aspect_ratio = Fraction(sample_aspect_ratio)
+        self._sound_file = sound
+        self._sound: Sound | None = None
         self._temp = unfinished_name(self.path)
         self._container = None
         self._stream = None
@@ -112,8 +131,26 @@ class VideoWriter:
         video_frame.pts = self._last_tick = self._tick(time)
         try:
             self._container.mux(self._stream.encode(video_frame))
+            self._write_sound(self._last_tick / self._ticks)
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+    def _write_sound(self, seconds: float) -> None:
+        """What sounds up to so many seconds of this file."""
+        if self._sound is None:
+            return
+        try:
+            self._sound.mux(self._container, self._start, self._start + seconds)
+        except (av.FFmpegError, ValueError) as error:
+            if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise  # it is the output that fails
+            logger.warning(f'{self._sound_file}: its sound ends early in {self.path} ({error})')
+            self._close_sound()
+
+    def _close_sound(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+            self._sound = None
 
     def _tick(self, time: float | None) -> int:
         if self._start is None:
@@ -136,6 +173,16 @@ class VideoWriter:
         # With B-frames the muxer gets the length of a video of uneven times wrong.
         stream.options = {'crf': str(self.crf), 'preset': 'veryfast', 'bf': '0'}
         stream.codec_context.time_base = Fraction(1, self._ticks)
+        stream.codec_context.sample_aspect_ratio = self.sample_aspect_ratio
+        if self._sound_file is not None:
+            try:
+                self._sound = Sound(os.fspath(self._sound_file))
+                self._sound.add_to(self._container)
+            except LookupError:
+                pass
+            except (OSError, ValueError) as error:
+                logger.warning(f'{self.path}: is without sound ({error})')
+                self._close_sound()
         return stream
 
     def close(self) -> None:
@@ -148,6 +195,7 @@ class VideoWriter:
         try:
             if self._stream is None:
                 raise InputError(f'{self.path}: no frame was written, so there is no video')
+            self._write_sound(self._last_tick / self._ticks + float(1 / self.fps))
             self._container.mux(self._stream.encode())
             self._container.close()
             finish(self._temp, self.path)
@@ -158,6 +206,7 @@ class VideoWriter:
 
     def discard(self) -> None:
         """Remove what was not finished. Nothing to do after :meth:`close`."""
+        self._close_sound()
         if self._container is not None:
             with suppress(OSError):  # a full disk; the file is removed anyway
                 self._container.close()
