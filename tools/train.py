@@ -20,6 +20,7 @@ from mmvis_cl.config import (
     load_config,
 )
 from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.files import whole_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -73,7 +74,7 @@ def save_on_bad_input(runner: 'Runner') -> None:
     meta = dict(iter=runner.iter, epoch=runner.epoch)
     runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
     path = os.path.join(runner.work_dir, name)
-    with open(os.path.join(runner.work_dir, 'last_checkpoint'), 'w') as file:
+    with whole_file(os.path.join(runner.work_dir, 'last_checkpoint')) as file:
         file.write(path)
     runner.logger.info(f'saved {path} before stopping: mend the input and go on with --resume')
 
@@ -140,6 +141,7 @@ def main() -> None:
 
         runner = build_runner(cfg)
         fetch_pretrained(runner)
+        runner.register_hook(dict(type='mmvis_cl.StopHook'))
         try:
             with build_errors_in_one_line(cfg):
                 runner.train()

@@ -7,6 +7,7 @@ from .hooks import (
     IterationSeedHook,
     PeakMemoryHook,
     ProgressBarHook,
+    StopHook,
     TrackVideoHook,
 )
 from .score_log_processor import ScoreLogProcessor
@@ -19,5 +20,6 @@ __all__ = [
     'PeakMemoryHook',
     'ProgressBarHook',
     'ScoreLogProcessor',
+    'StopHook',
     'TrackVideoHook',
 ]

@@ -3,6 +3,7 @@ from .fast_inference_hook import FastInferenceHook
 from .iteration_seed_hook import IterationSeedHook
 from .peak_memory_hook import PeakMemoryHook
 from .progress_bar_hook import ProgressBarHook
+from .stop_hook import StopHook
 from .track_video_hook import TrackVideoHook
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     'IterationSeedHook',
     'PeakMemoryHook',
     'ProgressBarHook',
+    'StopHook',
     'TrackVideoHook',
 ]

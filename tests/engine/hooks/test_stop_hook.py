@@ -1,0 +1,85 @@
+"""A training that is stopped by a signal goes on where it was, bit for bit."""
+
+import importlib.util
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import find_latest_checkpoint
+
+from mmvis_cl.engine import StopHook
+
+_spec = importlib.util.spec_from_file_location(
+    'resume_runs', Path(__file__).parents[1] / 'test_resume.py'
+)
+resume_runs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(resume_runs)
+
+
+class Signals(Hook):
+    """Sends signals to this process in the middle of an iteration."""
+
+    def __init__(self, number, iteration, times=1):
+        self.number, self.iteration, self.times = number, iteration, times
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == self.iteration:
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+
+def weights(runner):
+    return torch.cat([p.detach().flatten() for p in runner.model.parameters()])
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    assert {n: signal.getsignal(n) for n in before} == before
+
+
+@pytest.mark.parametrize('iteration', [3, 4])  # between two checkpoints, and at one
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_what_was_learned_is_kept(tmp_path, capsys, number, workers, iteration):
+    whole = resume_runs.build(tmp_path / 'whole', 8, num_workers=workers)
+    whole.train()
+    runner = resume_runs.build(tmp_path / 'stopped', 8, num_workers=workers)
+    runner.register_hook(StopHook())
+    runner.register_hook(Signals(number, iteration))
+    if number == signal.SIGINT:
+        with pytest.raises(KeyboardInterrupt):
+            runner.train()
+    else:
+        with pytest.raises(SystemExit) as stop:
+            runner.train()
+        assert stop.value.code == 143
+    assert f'stopped at iteration {iteration}; give the same command with --resume' in (
+        capsys.readouterr().err
+    )
+    path = find_latest_checkpoint(str(tmp_path / 'stopped'))
+    assert path == str(tmp_path / 'stopped' / f'iter_{iteration}.pth')
+    assert not [name for name in os.listdir(tmp_path / 'stopped') if '.part' in name]
+    again = resume_runs.build(tmp_path / 'stopped', 8, resume=True, num_workers=workers)
+    again.register_hook(StopHook())
+    again.train()
+    assert torch.equal(weights(again), weights(whole))
+
+
+def test_the_second_ctrl_c_stops_at_once(tmp_path):
+    pid = os.fork()
+    if pid == 0:
+        runner = resume_runs.build(tmp_path / 'a', 8)
+        runner.register_hook(StopHook())
+        runner.register_hook(Signals(signal.SIGINT, 3, times=2))
+        try:
+            runner.train()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT
+    assert not (tmp_path / 'a' / 'iter_3.pth').exists()
