@@ -2,14 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Installs the environments of other releases: pip would take several minutes for each.
+UV := .venv-uv/bin/uv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint ops clean distclean
+.PHONY: help demo test test-newest test-oldest constraints lint ops clean distclean
 
 help:
 	@echo 'make demo       trains, tests and draws on made-up videos (a quarter of an hour on 2 CPU cores)'
 	@echo 'make test       lint and all tests'
+	@echo 'make test-newest, make test-oldest   all tests on the newest or oldest releases allowed'
+	@echo 'make constraints     pins the newest releases in requirements/constraints.txt'
 	@echo 'make lint       ruff only'
 	@echo "make ops        compiles mmcv's ops for the installed torch (half an hour to an hour)"
 	@echo 'make clean      removes build artefacts and caches'
@@ -35,6 +39,32 @@ demo: $(INSTALLED)
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
+$(UV):
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install --quiet uv
+
+# What setup.py's ranges allow, for the Python that PYTHON names. WITH: more packages to have there.
+test-newest: RESOLUTION := highest
+test-oldest: RESOLUTION := lowest-direct
+test-newest test-oldest: $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv-$(RESOLUTION)
+	cat requirements/runtime.txt requirements/dev.txt requirements/tools.txt | $(UV) pip install \
+	  --quiet --python .venv-$(RESOLUTION)/bin/python --resolution $(RESOLUTION) -r - pip $(WITH)
+	$(UV) pip install --quiet --python .venv-$(RESOLUTION)/bin/python --no-deps -e .
+	$(UV) pip list --quiet --python .venv-$(RESOLUTION)/bin/python
+	OMP_NUM_THREADS=1 .venv-$(RESOLUTION)/bin/python -m pytest -n logical --maxprocesses 4 \
+	  --dist loadfile -W ignore
+
+# torch, torchvision and the onedl-* releases are chosen by hand: they stay as they are pinned.
+constraints: $(UV)
+	grep '^#' requirements/constraints.txt >.constraints
+	grep -E '^(torch|torchvision|onedl-[a-z]+)==' requirements/constraints.txt >.chosen
+	cat requirements/runtime.txt requirements/dev.txt requirements/tools.txt | $(UV) pip compile \
+	  --quiet --universal --python-version 3.10 --no-header --no-annotate --constraint .chosen \
+	  - >>.constraints
+	mv .constraints requirements/constraints.txt
+	rm .chosen
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,4 +78,4 @@ clean:
 	find mmvis_cl tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) data/moving_shapes work_dirs/demo
+	rm -rf $(VENV) .venv-uv .venv-highest .venv-lowest-direct data/moving_shapes work_dirs/demo

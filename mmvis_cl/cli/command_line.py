@@ -9,10 +9,10 @@ from contextlib import redirect_stdout
 from types import ModuleType
 
 from mmvis_cl import compat, errors
-from mmvis_cl.cli import convert, evaluate, info, merge, track
+from mmvis_cl.cli import config, convert, evaluate, info, merge, track
 from mmvis_cl.version import __version__
 
-COMMANDS = dict(track=track, convert=convert, eval=evaluate, merge=merge, info=info)
+COMMANDS = dict(track=track, convert=convert, eval=evaluate, merge=merge, config=config, info=info)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             ),
             module,
         )
-    return _run(parser.parse_args(argv))
+    with errors.one_line_errors():  # options may be read by us
+        args = parser.parse_args(argv)
+    return _run(args)
 
 
 def run_alone(command: ModuleType) -> None:
@@ -65,13 +67,20 @@ def run_alone(command: ModuleType) -> None:
 def _set_up_parser(parser: argparse.ArgumentParser, command: ModuleType) -> None:
     parser.description = command.__doc__
     command.add_arguments(parser)
-    parser.set_defaults(run=command.run, check=getattr(command, 'check_arguments', None))
+    parser.set_defaults(
+        run=command.run,
+        check=getattr(command, 'check_arguments', None),
+        needs_torch=getattr(command, 'NEEDS_TORCH', True),
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
     if args.check is not None:
         with errors.one_line_errors():  # what needs no torch is said before its import
             args.check(args)
+    if not args.needs_torch:
+        with errors.one_line_errors():
+            return args.run(args)
     try:
         # mmdet prints and warns of optional packages that nothing here needs
         with redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -67,7 +67,7 @@ TABLE = [
     Row(r'tools/(dist|slurm)_(train|test)\.sh ', 'shell'),
     Row(r'tools/benchmarks/ladder\.sh ', 'program'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
-    Row(r'mmvis-cl (--help|info|eval|merge|convert|--version)', 'run'),
+    Row(r'mmvis-cl (--help|config|info|eval|merge|convert|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
     Row(rf'python tools/train\.py {SMALL}', 'run', {}, FEW),
     Row(rf'python tools/test\.py {SMALL}', 'run', {}, NO_PROCESSES),
