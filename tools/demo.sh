@@ -48,6 +48,19 @@ from pathlib import Path
 
 work = Path(sys.argv[1])
 scores = json.loads((work / 'scores.json').read_text())
+# The last validation of the training was of the same weights on the same videos: only rounding, by
+# which a test is faster, may lie between the two.
+lines = [
+    json.loads(line)
+    for path in work.glob('*/vis_data/scalars.json')
+    for line in path.read_text().splitlines()
+]
+validated = max((line for line in lines if 'youtube_vis/AP' in line), key=lambda x: x['step'])
+if abs(validated['youtube_vis/AP'] - scores['AP']) > 0.01:
+    sys.exit(
+        f'error: the validation at the end of the training says AP {validated["youtube_vis/AP"]:.3f}, '
+        f'the test of the same weights {scores["AP"]:.3f}; please report it'
+    )
 videos = sorted((work / 'videos').glob('*.mp4'))
 print(f'AP {scores["AP"]:.3f}, AP50 {scores["AP50"]:.3f}, AR10 {scores["AR10"]:.3f}')
 print(f'scores  {work / "scores.json"}')
