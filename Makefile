@@ -47,7 +47,8 @@ $(UV):
 test-newest: RESOLUTION := highest
 test-oldest: RESOLUTION := lowest-direct
 test-newest test-oldest: $(UV)
-	$(UV) venv --quiet --clear --python $(PYTHON) .venv-$(RESOLUTION)
+	$(UV) venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" \
+	  .venv-$(RESOLUTION)
 	cat requirements/runtime.txt requirements/dev.txt requirements/tools.txt | $(UV) pip install \
 	  --quiet --python .venv-$(RESOLUTION)/bin/python --resolution $(RESOLUTION) -r - pip $(WITH)
 	$(UV) pip install --quiet --python .venv-$(RESOLUTION)/bin/python --no-deps -e .

@@ -99,7 +99,7 @@ def test_help_and_version_come_without_torch(site, tmp_path):
 import sys
 import mmvis_cl_command
 assert mmvis_cl_command.__file__.startswith({str(site)!r})
-commands = ('track', 'convert', 'eval', 'merge', 'info')
+commands = ('track', 'convert', 'eval', 'merge', 'config', 'info')
 for arguments in (['--version'], ['--help'], *([name, '--help'] for name in commands)):
     sys.argv = ['mmvis-cl', *arguments]
     try:

@@ -5,7 +5,6 @@ mmvis-cl config r50_ytvis21 --cfg-options train_dataloader.batch_size=2
 
 import argparse
 
-from mmvis_cl.config.options import CfgOptions
 from mmvis_cl.config_names import find_config
 
 NEEDS_TORCH = False
@@ -19,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=CfgOptions,
         metavar='KEY=VALUE',
         help='override settings of the config, as optim_wrapper.optimizer.lr=5e-5',
     )
@@ -34,11 +32,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: There is no such config, or an option cannot be set.
     """
+    # here, for mmengine takes a second that --help need not wait for
     from mmvis_cl.config import check_names, read_config, set_options
+    from mmvis_cl.config.options import read_option
 
     cfg = read_config(find_config(args.config))
     if args.cfg_options:
-        set_options(cfg, args.cfg_options)
+        set_options(cfg, dict(map(read_option, args.cfg_options)))
     check_names(cfg)
     print(cfg.pretty_text, end='')
     return 0

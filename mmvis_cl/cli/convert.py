@@ -72,7 +72,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     """What is wrong before torch is imported: files that are not there."""
     for path in (args.input,):
         if not os.path.exists(path):
-            raise InputError(f'{path}: no such file')
+            raise InputError(f'{path}: there is no such checkpoint')
 
 
 def run(args: argparse.Namespace) -> int:

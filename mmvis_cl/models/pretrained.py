@@ -119,7 +119,7 @@ def _check_is_there(path: str, name: str) -> None:
         raise InputError(
             f'{path}: there is no such checkpoint to start {name} from; train the stage before, or '
             'give another one as init_cfg.checkpoint (init_cfg=None: start from its backbone '
-            'alone, or from random weights where it is the backbone)'
+            'alone)'
         )
 
 
