@@ -110,7 +110,7 @@ def draw_tracks(
     annotators = (
         sv.MaskAnnotator(color=_PALETTE, opacity=opacity),
         # where two masks of like colours meet, only their outlines tell them apart
-        sv.PolygonAnnotator(color=_PALETTE, thickness=max(1, round(unit))),
+        sv.PolygonAnnotator(color=_PALETTE, thickness=max(1, round(1.5 * unit))),
         sv.BoxAnnotator(color=_PALETTE, thickness=max(1, round(1.5 * unit))),
     )
     for annotator in annotators:
