@@ -18,6 +18,9 @@ from .frame_source import UNKNOWN_FPS, SourceFrame, VideoSource
 NETWORK_TIMEOUT = 10.0  # seconds without an answer until a stream counts as broken
 LIVE_PROTOCOLS = ('rtsp', 'rtsps', 'rtmp', 'rtmps', 'rtp', 'udp', 'tcp', 'srt', 'mms')
 
+# PyAV before 19 stops at texts in no known coding unless told otherwise; 19 cannot be told.
+_ANY_TEXT = {} if int(av.__version__.split('.')[0]) >= 19 else {'metadata_errors': 'replace'}
+
 
 def ffmpeg_name(path: str | os.PathLike) -> str:
     """A file's name that FFmpeg does not take for a protocol, as it would ``12:30.mp4``."""
@@ -26,7 +29,7 @@ def ffmpeg_name(path: str | os.PathLike) -> str:
 
 def open_container(path: str | os.PathLike, **options) -> av.container.InputContainer:
     """Open a file for reading, whatever its name is and in whatever coding its texts are."""
-    return av.open(ffmpeg_name(path), metadata_errors='replace', **options)
+    return av.open(ffmpeg_name(path), **_ANY_TEXT, **options)
 
 
 class VideoFile(VideoSource):
@@ -84,7 +87,7 @@ class VideoFile(VideoSource):
         try:
             if self._url:
                 container = av.open(
-                    self._path, options=options, timeout=NETWORK_TIMEOUT, metadata_errors='replace'
+                    self._path, options=options, timeout=NETWORK_TIMEOUT, **_ANY_TEXT
                 )
             else:
                 container = open_container(self._path)
