@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,15 +73,19 @@ def test_what_was_learned_is_kept(tmp_path, capsys, number, workers, iteration):
 
 
 def test_the_second_ctrl_c_stops_at_once(tmp_path):
-    pid = os.fork()
-    if pid == 0:
-        runner = resume_runs.build(tmp_path / 'a', 8)
-        runner.register_hook(StopHook())
-        runner.register_hook(Signals(signal.SIGINT, 3, times=2))
-        try:
-            runner.train()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT
+    # In a process of its own, not in a fork: a lock that another thread holds stays locked there.
+    lines = [
+        'import importlib.util, signal, sys',
+        'from pathlib import Path',
+        f'spec = importlib.util.spec_from_file_location("tests_of_stops", {__file__!r})',
+        'tests = importlib.util.module_from_spec(spec)',
+        'spec.loader.exec_module(tests)',
+        'runner = tests.resume_runs.build(Path(sys.argv[1]), 8)',
+        'runner.register_hook(tests.StopHook())',
+        'runner.register_hook(tests.Signals(signal.SIGINT, 3, times=2))',
+        'runner.train()',
+    ]
+    command = [sys.executable, '-c', '\n'.join(lines), str(tmp_path / 'a')]
+    process = subprocess.run(command, timeout=120, check=False, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGINT, process.stderr
     assert not (tmp_path / 'a' / 'iter_3.pth').exists()
