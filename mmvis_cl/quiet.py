@@ -19,6 +19,8 @@ _WARNINGS = (
         r'torch\.|mmdet\.',
     ),
     ('Setting (OMP|MKL)_NUM_THREADS environment variable', r'mmengine\.'),
+    # Of Python 3.12 and newer, while it compiles mmdet's docstrings; there is only a file's name.
+    ('invalid escape sequence', r'(.*[/\\])?mmdet[/\\.]'),
 )
 # How the line begins. mmdet's is to be seen at level DEBUG alone, but before there is a logger
 # mmengine prints everything, whatever its level.
@@ -39,7 +41,7 @@ _MODULES = (
 def silence() -> None:
     """Takes these lines out of warnings and logs; with ``log_level='DEBUG'`` the log has them."""
     for message, module in _WARNINGS:
-        warnings.filterwarnings('ignore', message, UserWarning, module)
+        warnings.filterwarnings('ignore', message, Warning, module)
     for module in map(importlib.import_module, _MODULES):
         if not hasattr(module.print_log, '__wrapped__'):
             module.print_log = _without_lines(module.print_log)

@@ -67,6 +67,17 @@ def test_warnings_of_others_are_shown():
         assert text in shown
 
 
+def test_compiling_mmdet_is_silent():
+    """Its docstrings have escapes that Python 3.12 warns of, when it has no compiled files yet."""
+    code = (
+        "import warnings; warnings.filterwarnings('default', 'invalid escape')\n"
+        'import mmvis_cl.apis\n'
+        'compile(\'"\\\\ "\', "/x/site-packages/{}/models/a.py", "exec")\n'
+    )
+    assert run('-c', code.format('mmdet')).stderr == ''
+    assert 'invalid escape sequence' in run('-c', code.format('mine')).stderr
+
+
 @pytest.fixture(scope='module')
 def logs(tmp_path_factory):
     """What a training and a test print."""

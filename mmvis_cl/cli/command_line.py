@@ -1,11 +1,8 @@
 """Which command is meant, and what they have in common."""
 
 import argparse
-import io
 import sys
-import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from types import ModuleType
 
 from mmvis_cl import compat, errors
@@ -82,11 +79,8 @@ def _run(args: argparse.Namespace) -> int:
         with errors.one_line_errors():
             return args.run(args)
     try:
-        # mmdet prints and warns of optional packages that nothing here needs
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            compat.set_up_if_put_off()
-            from mmvis_cl.engine.cli import one_line_errors
+        compat.set_up_if_put_off()
+        from mmvis_cl.engine.cli import one_line_errors
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
@@ -95,7 +89,5 @@ def _run(args: argparse.Namespace) -> int:
             print(f'error: {error}', file=sys.stderr)
             return 2
         return args.run(args)  # it says what is wrong with the installation
-    with one_line_errors(), warnings.catch_warnings():
-        # theirs to mend; a user of the command line can do nothing about them
-        warnings.filterwarnings('ignore', module=r'(mmcv|mmdet|mmengine|timm|torch|pycocotools)\b')
+    with one_line_errors():
         return args.run(args)

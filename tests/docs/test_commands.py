@@ -441,6 +441,7 @@ def test_commands_write_what_the_pages_say(folder, outcomes):
     for name in ('VIDEO_tracked.mp4', 'out.mp4', 'out.json', 'coco.json', 'curves.png'):
         assert (folder / name).stat().st_size > 100, name
     assert len(list((folder / 'masks').glob('**/*.png'))) == 2
+    assert {path.name for path in (folder / 'results').iterdir()} == {'VIDEO.json', 'FRAMES.json'}
     assert json.loads((folder / 'scores.json').read_text())['AP'] == pytest.approx(1)
     merged = json.loads((folder / 'both.json').read_text())
     assert merged

@@ -54,6 +54,7 @@ class CheckFitHook(Hook):
                     )
         if isinstance(runner._train_loop, BaseLoop):
             check_pretrained(_unwrap(runner.model))
+            _warn_of_custom_keys(runner)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the checkpoint's weights with the model's."""
@@ -159,6 +160,18 @@ def compare_weights(name: str, weights: dict, model: nn.Module) -> Misfit | None
             'with'
         ),
     )
+
+
+def _warn_of_custom_keys(runner) -> None:
+    """A rate for parameters that are not there changes nothing: most often the name is wrong."""
+    paramwise = (runner.cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    names = [name for name, _ in _unwrap(runner.model).named_parameters()]
+    for key in paramwise.get('custom_keys') or {}:
+        if not any(key in name for name in names):
+            runner.logger.warning(
+                f'optim_wrapper.paramwise_cfg.custom_keys: no parameter of the model has {key!r} '
+                'in its name, so its options change nothing'
+            )
 
 
 def _unwrap(model):

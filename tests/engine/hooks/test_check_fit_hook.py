@@ -59,6 +59,7 @@ def runner(num_classes=3, train=None, test=None, resume=False):
         _resume=resume,
         _load_from='some.pth',
         logger=Logger(),
+        cfg=dict(),
     )
 
 
@@ -152,3 +153,12 @@ def test_files_of_parts_are_looked_at_before_a_training(tmp_path):
                 CheckFitHook().before_run(stand_in)
         else:  # its weights come from the checkpoint that is tested
             CheckFitHook().before_run(stand_in)
+
+
+def test_a_rate_for_no_parameter_is_told():
+    run = runner(train='abc')
+    keys = {'backbone': dict(lr_mult=0.1), 'bakbone': dict(lr_mult=0.1)}
+    run.cfg = dict(optim_wrapper=dict(paramwise_cfg=dict(custom_keys=keys)))
+    CheckFitHook().before_run(run)
+    (line,) = run.logger.lines
+    assert "no parameter of the model has 'bakbone' in its name" in line
