@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,9 +51,18 @@ def options(data, iterations):
 
 def run(*command):
     env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable)
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done.stdout + done.stderr
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=240)
+    except BaseException:
+        # With what it started, which holds the pipes open: else this test would wait for good.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, out[-2000:] + err[-4000:]
+    return out + err
 
 
 @pytest.fixture(scope='module')
