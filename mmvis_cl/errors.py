@@ -3,7 +3,10 @@
 import errno
 import os
 import reprlib
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +19,10 @@ class InputError(ValueError):
     The message is a single line that says what is wrong, where, and how to mend it. The command
     line tools print it without a traceback.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which a scheduler ends a job: what is done after Ctrl-C is done after it too."""
 
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> InputError:
@@ -78,17 +85,48 @@ def one_line_errors() -> Iterator[None]:
     """Turn an :class:`InputError` into one line on stderr and exit code 2.
 
     An error from a data loader's worker arrives with the worker's traceback as its message; only
-    the line that the worker raised is shown. Ctrl-C ends with code 130. Other errors are bugs and
-    keep their traceback.
+    the line that the worker raised is shown. Ctrl-C ends with code 130, SIGTERM, which is
+    :class:`Terminated` within the block, with code 143. Other errors are bugs and keep their
+    traceback.
     """
     try:
-        yield
+        with _sigterm_raises():
+            yield
     except InputError as error:
         print(f'error: {in_one_line(error)}', file=sys.stderr, flush=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr, flush=True)
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        word = 'terminated' if isinstance(stop, Terminated) else 'interrupted'
+        print(word, file=sys.stderr, flush=True)
+        sys.exit(exit_code(stop))
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """The exit code after Ctrl-C or SIGTERM, as a shell gives it."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # others cannot take signals
+        yield
+        return
+    process, first = os.getpid(), []
+
+    def terminate(number, frame):
+        if os.getpid() != process:  # a fork, which has what the process has to clean up no more
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        # `timeout` signals twice in a row: the second must not end the cleaning up
+        elif not first or time.monotonic() > first[0] + 1:
+            first.append(time.monotonic())
+            raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def in_one_line(error: InputError) -> str:

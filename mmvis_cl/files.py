@@ -1,9 +1,7 @@
 """Files that are whole or not there: what mmvis_cl writes, it writes through here."""
 
 import os
-import signal
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -96,14 +94,6 @@ def whole_file(
         if part is not None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-
-
-def clean_up_on_sigterm() -> None:
-    """Let SIGTERM end the process as Ctrl-C does, with what is unfinished removed; exit code 143.
-
-    For tools of one process: workers would inherit it.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def check_new_file(path: str | os.PathLike, suffix: str) -> None:

@@ -21,6 +21,7 @@ else
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}"
   )
 fi
-"${PYTHON:-python}" -m torch.distributed.run "${rendezvous[@]}" \
+# exec: signals are for the launcher, which hands them on.
+exec "${PYTHON:-python}" -m torch.distributed.run "${rendezvous[@]}" \
   --nproc_per_node="$gpus" \
   "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"

@@ -22,6 +22,7 @@ from mmvis_cl.config import (
     load_config,
 )
 from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.processes import kill_workers
 
 
 def parse_args() -> argparse.Namespace:
@@ -143,4 +144,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    finally:
+        kill_workers()

@@ -21,6 +21,7 @@ from mmvis_cl.config import (
 )
 from mmvis_cl.errors import InputError, one_line_errors
 from mmvis_cl.files import whole_file
+from mmvis_cl.processes import kill_workers
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -152,4 +153,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    finally:
+        kill_workers()

@@ -83,6 +83,17 @@ def train_command(
     return [sys.executable, str(TOOLS / 'train.py'), *train]
 
 
+def run(command: list[str]) -> int:
+    """The exit code of a training. One that is stopped saves a checkpoint, which is waited for."""
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # a terminal sends Ctrl-C to both, a scheduler may signal one alone
+        process.terminate()
+        process.wait()
+        raise
+
+
 def main() -> None:
     with one_line_errors():
         args = parse_args()
@@ -109,7 +120,7 @@ def main() -> None:
                     path, work_dir, [*args.cfg_options, *start], args.gpus, args.amp
                 )
                 print(f'{title}\n{shlex.join(command)}', flush=True)
-                code = subprocess.run(command).returncode
+                code = run(command)
                 if code:
                     raise InputError(
                         f'stage {number} ({path}) ended with code {code}, see above; the same '

@@ -10,11 +10,11 @@ import os
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.files import whole_file
+from mmvis_cl.processes import pool_of_workers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,8 +132,8 @@ def _merge_videos(
     if workers == 1:
         yield from map(merge, jobs)
         return
-    with Pool(workers) as pool:
-        yield from pool.imap(merge, jobs)
+    with pool_of_workers(workers) as pool:
+        yield from pool.map(merge, jobs)
 
 
 def _write(path: Path, tracks: list[dict]) -> None:

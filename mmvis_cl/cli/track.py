@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from mmvis_cl.cli.category_ids import ids_of_classes, parse_category_ids
 from mmvis_cl.config_names import find_config
-from mmvis_cl.errors import InputError, in_one_line, shortened
+from mmvis_cl.errors import InputError, exit_code, in_one_line, shortened
 from mmvis_cl.files import check_empty_folder, check_folder, check_new_file
 
 if TYPE_CHECKING:
@@ -339,7 +339,7 @@ def _track(
     if isinstance(trouble, KeyboardInterrupt):
         so_far = f'; what was done is in {finished}' if finished else '; nothing was written'
         print(f'interrupted after {done} frames{so_far}', file=sys.stderr)
-        return 130
+        return exit_code(trouble)
     if isinstance(trouble, InputError) and finished:
         raise InputError(f'{trouble} (the {done} frames before are in {finished})') from trouble
     if trouble is not None:

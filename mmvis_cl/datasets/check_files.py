@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.processes import pool_of_workers
 
 from .image_files import image_size, kind_of_path
 from .segmentations import to_rle
@@ -227,5 +227,5 @@ def _mapped(function: Callable, items: list, workers: int) -> Iterator[Iterable]
     if workers == 0:
         yield map(function, items)
         return
-    with Pool(workers) as pool:
-        yield pool.imap(function, items, chunksize=16)
+    with pool_of_workers(workers) as pool:
+        yield pool.map(function, items, chunksize=16)

@@ -1,5 +1,6 @@
 """What ``tools/train.py`` and ``tools/test.py`` share."""
 
+import functools
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from mmvis_cl.config.build_errors import build_errors_in_one_line, check_checkpo
 from mmvis_cl.config.read import load_config as load_config
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
+from mmvis_cl.processes import start_worker
 from mmvis_cl.registry import RUNNERS
 from mmvis_cl.threads import set_threads, warn_if_busy
 
@@ -81,6 +83,7 @@ def build_runner(cfg: Config) -> Runner:
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
     with build_errors_in_one_line(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    _let_workers_end_with_this_process(runner)
     check_checkpoint_hook(runner.hooks, runner.save_checkpoint)
     if runner.distributed and not torch.cuda.is_available():
         runner.logger.info(
@@ -88,6 +91,22 @@ def build_runner(cfg: Config) -> Runner:
             f'{cfg.env_cfg.get("dist_cfg", {}).get("backend", "nccl")}'
         )
     return runner
+
+
+def _let_workers_end_with_this_process(runner: Runner) -> None:
+    """For the data loaders of all loops, also those with a ``worker_init_fn`` of the config's.
+
+    The runner builds them when they are needed, with a ``worker_init_fn`` that knows its seed.
+    """
+    build = runner.build_dataloader
+
+    @functools.wraps(build)
+    def build_and_watch(*args, **kwargs):
+        loader = build(*args, **kwargs)
+        loader.worker_init_fn = functools.partial(start_worker, then=loader.worker_init_fn)
+        return loader
+
+    runner.build_dataloader = build_and_watch
 
 
 def leave_process_group() -> None:

@@ -198,18 +198,22 @@ def test_ctrl_c_leaves_finished_outputs(run, model, folder_source, tmp_path, mon
     check_partial(out, done)
 
 
-def test_ctrl_c_while_a_frame_is_written_waits_for_it(run, model, video, tmp_path, monkeypatch):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_a_frame_is_written_waits_for_it(
+    run, model, video, tmp_path, monkeypatch, number
+):
     write = COCOVideoOutput._write
 
     def interrupted(self, frame):
         if frame.index == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         write(self, frame)
 
     monkeypatch.setattr(COCOVideoOutput, '_write', interrupted)
     out = tmp_path / 'out'
     code, _, err = run('track', video, *model, *all_outputs(out))
-    assert code == 130 and err.startswith('interrupted after 3 frames; what was done is in ')
+    assert code == 128 + number
+    assert err.startswith('interrupted after 3 frames; what was done is in ')
     check_partial(out, 3)
 
 

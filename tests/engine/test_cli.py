@@ -1,11 +1,22 @@
+import ctypes
+import os
+import signal
+import sys
+import time
 import zipfile
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 
 from mmvis_cl.engine import cli
 from mmvis_cl.errors import InputError
+
+
+class Plain(BaseModel):
+    def forward(self, *args):
+        return {}
 
 
 class BrokenFile(torch.utils.data.Dataset):
@@ -34,6 +45,70 @@ def test_interrupt(capsys):
         raise KeyboardInterrupt
     assert stop.value.code == 130
     assert capsys.readouterr().err == 'interrupted\n'
+
+
+def test_sigterm(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop, cli.one_line_errors():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    assert stop.value.code == 143
+    assert capsys.readouterr().err == 'terminated\n'
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_sigterm_does_not_stop_the_cleaning_up(tmp_path):
+    path = tmp_path / 'half'
+    with pytest.raises(SystemExit) as stop, cli.one_line_errors():
+        try:
+            path.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            path.unlink()
+    assert stop.value.code == 143
+    assert not path.exists()
+
+
+class StateOfWorker(torch.utils.data.Dataset):
+    """The signal that its worker gets at the end of its parent."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        number = ctypes.c_int()
+        assert ctypes.CDLL(None).prctl(2, ctypes.byref(number)) == 0  # PR_GET_PDEATHSIG
+        return number.value, os.environ.get('OWN', '')
+
+
+def own_worker_init_fn(worker_id, name):
+    os.environ['OWN'] = name
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='asks Linux')
+def test_the_workers_of_all_loaders_end_with_the_process(tmp_path):
+    loader = dict(
+        dataset=StateOfWorker(),
+        batch_size=1,
+        num_workers=1,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        worker_init_fn=dict(type=own_worker_init_fn, name='own'),
+    )
+    default = {key: value for key, value in loader.items() if key != 'worker_init_fn'}
+    cfg = Config(
+        dict(
+            model=dict(type=Plain),
+            work_dir=str(tmp_path),
+            launcher='none',
+            log_level='ERROR',
+        )
+    )
+    runner = cli.build_runner(cfg)
+    for config, own in ((loader, 'own'), (default, '')):
+        batch = next(iter(runner.build_dataloader(config, seed=3)))
+        assert [values[0] for values in batch] == [signal.SIGKILL, own]
 
 
 def test_load_config(tmp_path):

@@ -81,9 +81,15 @@ def weights_of(runner):
     return torch.cat([p.flatten() for p in runner.model.parameters()]).detach()
 
 
+def end_workers(runner):
+    """The garbage collector would close their queues first, and wait five seconds for each."""
+    runner.train_loop.dataloader_iterator = None
+
+
 def run(*args, **kwargs):
     runner = build(*args, **kwargs)
     runner.train()
+    end_workers(runner)
     return weights_of(runner), runner.train_dataloader.dataset.loaded
 
 

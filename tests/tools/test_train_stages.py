@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from mmengine.config import Config, DictAction
 
 from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.errors import one_line_errors
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'train_stages.py'
@@ -28,6 +30,26 @@ def configured(config, options):
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     config.merge_from_dict(parser.parse_args(['--cfg-options', *options]).cfg_options)
     return config
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_is_waited_for(tmp_path, capsys, number):
+    """Its child signals this process, and takes its time to save when it is signalled itself."""
+    child = """
+import os, signal, sys, time
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+os.kill(os.getppid(), int(sys.argv[1]))
+while not stopped:
+    time.sleep(0.01)
+time.sleep(0.5)
+open(sys.argv[2], 'w').close()
+"""
+    saved = tmp_path / 'iter_3.pth'
+    with pytest.raises(SystemExit) as stop, one_line_errors():
+        train_stages.run([sys.executable, '-c', child, str(int(number)), str(saved)])
+    assert stop.value.code == 128 + number
+    assert saved.exists()
 
 
 def test_start_of_a_stage():

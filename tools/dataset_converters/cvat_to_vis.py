@@ -11,7 +11,6 @@ from pathlib import Path
 from mmvis_cl.datasets.cvat_video import NO_AREAS, read_cvat
 from mmvis_cl.engine.converter_cli import add_box_option, add_output_options, check_options, write
 from mmvis_cl.errors import InputError, one_line_errors
-from mmvis_cl.files import clean_up_on_sigterm
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,7 +52,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    clean_up_on_sigterm()
     with one_line_errors():
         check_options(args)
         kind, _, name = args.identity.partition(':')

@@ -4,7 +4,6 @@ import argparse
 
 from mmvis_cl.datasets.moving_shapes import make_moving_shapes
 from mmvis_cl.errors import one_line_errors
-from mmvis_cl.files import clean_up_on_sigterm
 
 
 def main() -> None:
@@ -23,7 +22,6 @@ def main() -> None:
         '--force', action='store_true', help='replace moving shapes that are there already'
     )
     args = parser.parse_args()
-    clean_up_on_sigterm()
     with one_line_errors():
         written = make_moving_shapes(
             args.out,

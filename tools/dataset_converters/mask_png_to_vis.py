@@ -24,7 +24,6 @@ from mmvis_cl.datasets.object_classes import (
 )
 from mmvis_cl.engine.converter_cli import add_output_options, check_options, show_progress, write
 from mmvis_cl.errors import InputError, one_line_errors
-from mmvis_cl.files import clean_up_on_sigterm
 
 LAYOUTS = (('JPEGImages', 'Annotations'), ('images', 'instances'), ('image_02', 'instances'))
 
@@ -96,7 +95,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    clean_up_on_sigterm()
     with one_line_errors():
         check_options(args)
         images, masks = _folders(args)

@@ -5,7 +5,8 @@ import signal
 import sys
 import threading
 
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import all_reduce, is_distributed, is_main_process
 from mmengine.hooks import Hook
 
 from mmvis_cl.files import whole_file
@@ -18,7 +19,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopHook(Hook):
     """Lets the iteration under way end, saves a checkpoint and stops; ``--resume`` goes on there.
 
-    The second Ctrl-C stops at once. ``tools/train.py`` adds this hook to each training.
+    The second Ctrl-C stops at once; SIGTERM, which schedulers send more than once, does not.
+    ``tools/train.py`` adds this hook to each training.
 
     Raises:
         KeyboardInterrupt: After SIGINT.
@@ -28,7 +30,7 @@ class StopHook(Hook):
     priority = 'LOWEST'  # what other hooks do after an iteration is part of it
 
     def before_train(self, runner) -> None:
-        """Take the signals; loader workers, which are made later, inherit that."""
+        """Take the signals."""
         self._signal: int | None = None
         self._process = os.getpid()
         self._before = {}
@@ -42,6 +44,10 @@ class StopHook(Hook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Stop if that was asked for."""
+        if is_distributed():  # at the same iteration: one that goes on waits for the others
+            number = torch.tensor(self._signal or 0)
+            all_reduce(number, 'max')
+            self._signal = int(number) or None
         if self._signal is not None:
             self._save(runner, runner.iter + 1)  # this one is done, but not counted yet
 
@@ -51,15 +57,21 @@ class StopHook(Hook):
             self._save(runner, runner.iter)
 
     def _stop(self, number: int, frame) -> None:
-        if os.getpid() != self._process:
-            return  # a worker ends with the training, whose batches it makes
+        if os.getpid() != self._process:  # a worker, which has the handler by the fork
+            if number == signal.SIGTERM:  # the training waits for the end of those it terminates
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
         if self._signal is not None:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            if number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
             return
         self._signal = number
         print(
-            'stopping after this iteration, with a checkpoint; once more stops at once',
+            'stopping after this iteration, with a checkpoint; Ctrl-C '
+            + ('once more ' if number == signal.SIGINT else '')
+            + 'stops at once',
             file=sys.stderr,
             flush=True,
         )

@@ -50,6 +50,7 @@ def handlers():
 def test_what_was_learned_is_kept(tmp_path, capsys, number, workers, iteration):
     whole = resume_runs.build(tmp_path / 'whole', 8, num_workers=workers)
     whole.train()
+    resume_runs.end_workers(whole)
     runner = resume_runs.build(tmp_path / 'stopped', 8, num_workers=workers)
     runner.register_hook(StopHook())
     runner.register_hook(Signals(number, iteration))
@@ -60,6 +61,7 @@ def test_what_was_learned_is_kept(tmp_path, capsys, number, workers, iteration):
         with pytest.raises(SystemExit) as stop:
             runner.train()
         assert stop.value.code == 143
+    resume_runs.end_workers(runner)
     assert f'stopped at iteration {iteration}; give the same command with --resume' in (
         capsys.readouterr().err
     )
@@ -69,6 +71,7 @@ def test_what_was_learned_is_kept(tmp_path, capsys, number, workers, iteration):
     again = resume_runs.build(tmp_path / 'stopped', 8, resume=True, num_workers=workers)
     again.register_hook(StopHook())
     again.train()
+    resume_runs.end_workers(again)
     assert torch.equal(weights(again), weights(whole))
 
 
