@@ -1,27 +1,11 @@
 #!/usr/bin/env bash
 # Usage: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 #
-# Runs GPUS processes on this machine, with NCCL, or with gloo where there is no GPU. For several
-# machines run it on each, with NNODES, their number, NODE_RANK, 0 to NNODES - 1, and MASTER_ADDR,
-# the address of the first; PORT if 29500 is taken.
+# For the variables that it reads see dist.sh.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
   echo 'usage: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]' >&2
   exit 2
 fi
-config=$1 gpus=$2
-shift 2
-
-if [ "${NNODES:-1}" -eq 1 ] && [ -z "${PORT:-}" ]; then
-  rendezvous=(--standalone) # on a free port
-else
-  rendezvous=(
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}"
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}"
-  )
-fi
-# exec: signals are for the launcher, which hands them on.
-exec "${PYTHON:-python}" -m torch.distributed.run "${rendezvous[@]}" \
-  --nproc_per_node="$gpus" \
-  "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"
+exec bash "$(dirname "$0")/dist.sh" "$2" train.py "$1" "${@:3}"

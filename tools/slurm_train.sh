@@ -1,28 +1,11 @@
 #!/usr/bin/env bash
 # Usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]
 #
-# GPUS (8) processes, GPUS_PER_NODE (8) on each machine, with CPUS_PER_TASK (5) cores each.
-# SRUN_ARGS holds further arguments of srun.
+# For the variables that it reads see slurm.sh.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
   echo 'usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]' >&2
   exit 2
 fi
-partition=$1 job_name=$2 config=$3
-shift 3
-gpus=${GPUS:-8}
-gpus_per_node=${GPUS_PER_NODE:-8}
-if [ "$gpus_per_node" -gt "$gpus" ]; then gpus_per_node=$gpus; fi
-
-# SRUN_ARGS is left unquoted: it may hold several arguments.
-# shellcheck disable=SC2086
-srun --partition="$partition" \
-  --job-name="$job_name" \
-  --gres=gpu:"$gpus_per_node" \
-  --ntasks="$gpus" \
-  --ntasks-per-node="$gpus_per_node" \
-  --cpus-per-task="${CPUS_PER_TASK:-5}" \
-  --kill-on-bad-exit=1 \
-  ${SRUN_ARGS:-} \
-  "${PYTHON:-python}" -u "$(dirname "$0")/train.py" "$config" --launcher slurm "$@"
+exec bash "$(dirname "$0")/slurm.sh" "$1" "$2" train.py "${@:3}"

@@ -13,13 +13,13 @@ if __name__ == '__main__':
 
 from mmvis_cl import compat
 from mmvis_cl.config import (
-    CfgOptions,
     build_errors_in_one_line,
     check_checkpoint_is_there,
     check_loaders,
     check_names,
     check_paths,
     load_config,
+    parse_run_args,
 )
 from mmvis_cl.errors import InputError, one_line_errors
 from mmvis_cl.processes import kill_workers
@@ -51,19 +51,7 @@ def parse_args() -> argparse.Namespace:
         'have it, with slightly other results',
     )
     parser.add_argument('--show-dir', metavar='DIR', help='write an .mp4 of each video here')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config, as test_dataloader.num_workers=0',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    # Old launchers pass it; torchrun sets LOCAL_RANK.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run_args(parser, example='test_dataloader.num_workers=0')
 
 
 def set_outputs(cfg: Config, out: str | None, format_only: bool) -> None:

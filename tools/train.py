@@ -11,13 +11,13 @@ if __name__ == '__main__':
 
 from mmvis_cl import compat
 from mmvis_cl.config import (
-    CfgOptions,
     build_errors_in_one_line,
     check_checkpoint_is_there,
     check_loaders,
     check_names,
     check_paths,
     load_config,
+    parse_run_args,
 )
 from mmvis_cl.errors import InputError, one_line_errors
 from mmvis_cl.files import whole_file
@@ -46,19 +46,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='mixed precision: bfloat16, the losses in float32 (GPU only)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptions,
-        metavar='KEY=VALUE',
-        help='override settings of the config, as optim_wrapper.optimizer.lr=5e-5',
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    # Old launchers pass it; torchrun sets LOCAL_RANK.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_run_args(parser, example='optim_wrapper.optimizer.lr=5e-5')
 
 
 def save_on_bad_input(runner: 'Runner') -> None:

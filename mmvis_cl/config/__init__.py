@@ -5,7 +5,7 @@ Nothing here imports torch, so that a command answers at once where its config i
 
 from .build_errors import build_errors_in_one_line
 from .checks import check_checkpoint_is_there, check_loaders, check_names, check_paths
-from .options import CfgOptions, set_options
+from .options import CfgOptions, parse_run_args, set_options
 from .read import load_config, read_config
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     'check_names',
     'check_paths',
     'load_config',
+    'parse_run_args',
     'read_config',
     'set_options',
 ]

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,31 @@ class CfgOptions(argparse.Action):
         options = dict(getattr(namespace, self.dest, None) or {})
         options.update(read_option(text) for text in values)
         setattr(namespace, self.dest, options)
+
+
+def parse_run_args(parser: argparse.ArgumentParser, example: str) -> argparse.Namespace:
+    """Read the arguments of a tool that runs a config, in one process or several.
+
+    Args:
+        parser: Gets ``--cfg-options`` and what launchers say.
+        example: Of ``KEY=VALUE``, for the help.
+
+    Returns:
+        The arguments. ``LOCAL_RANK`` is in the environment, as mmengine wants it.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='KEY=VALUE',
+        help=f'override settings of the config, as {example}',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    # Old launchers pass it; torchrun sets LOCAL_RANK.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
 
 
 def read_option(text: str) -> tuple[str, Any]:

@@ -1,8 +1,6 @@
-# YouTube-VIS 2021 together with pseudo pairs of COCO, of the classes that both have
-# (mmvis_cl/datasets/coco_classes.py).
+# YouTube-VIS 2021 together with pseudo pairs of COCO, as coco-ytvis19.py.
 _base_ = ['./ytvis21.py', './coco_pair_set.py']
 
-# As many pairs of videos as of images. The report does not mix; the ratio is ours.
 train_dataloader = dict(
     sampler=dict(type='RatioSampler', ratio=[1, 1]),
     dataset=dict(

@@ -1,7 +1,7 @@
 # COCO 2017, instance segmentation of single images. Expected tree, as it comes:
 #   data/coco/annotations/instances_train2017.json  train2017/000000000009.jpg
 #   data/coco/annotations/instances_val2017.json  val2017/000000000139.jpg
-_base_ = './coco_augmentation.py'
+_base_ = ['./coco_augmentation.py', './train_loader.py']
 
 dataset_type = 'COCOImages'
 data_root = 'data/coco/'
@@ -21,12 +21,7 @@ test_pipeline = [
     ),
 ]
 
-# With num_workers=0 persistent_workers must be False. The sampler takes randomness.seed.
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='SeededInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
