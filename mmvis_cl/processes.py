@@ -94,6 +94,17 @@ def start_worker(worker_id: int, then: Callable[[int], None] | None) -> None:
         then(worker_id)
 
 
+def is_running(pid: int) -> bool:
+    """Whether this machine has a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
 def kill_workers() -> None:
     """End all child processes of ``multiprocessing``, on the way out.
 

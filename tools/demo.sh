@@ -14,14 +14,12 @@ step() { printf '\n== %s\n' "$*"; }
 step "1/5 data: $DATA"
 "$PYTHON" tools/dataset_converters/make_moving_shapes.py --out "$DATA"
 
-# .trained is written when the training has ended; last_checkpoint, by mmengine, as it goes.
+# .trained is written when the training has ended.
 if [ -f "$WORK/.trained" ]; then
   step "2/5 training: done before; \`make distclean\` removes it"
 else
   step "2/5 training: $CONFIG"
-  resume=()
-  if [ -f "$WORK/last_checkpoint" ]; then resume=(--resume); fi
-  "$PYTHON" tools/train.py "$CONFIG" --work-dir "$WORK" ${resume[@]+"${resume[@]}"}
+  "$PYTHON" tools/train.py "$CONFIG" --work-dir "$WORK" --resume
   touch "$WORK/.trained"
 fi
 

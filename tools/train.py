@@ -20,7 +20,6 @@ from mmvis_cl.config import (
     parse_run_args,
 )
 from mmvis_cl.errors import InputError, one_line_errors
-from mmvis_cl.files import whole_file
 from mmvis_cl.processes import kill_workers
 
 if TYPE_CHECKING:
@@ -51,20 +50,13 @@ def parse_args() -> argparse.Namespace:
 
 def save_on_bad_input(runner: 'Runner') -> None:
     """Keep the iterations since the last checkpoint, so that ``--resume`` goes on from here."""
-    from mmengine.dist import is_main_process
     from mmengine.runner import BaseLoop
+
+    from mmvis_cl.engine.checkpoints import save_now
 
     if not isinstance(runner._train_loop, BaseLoop) or runner.iter == 0:
         return
-    name = f'iter_{runner.iter}.pth'
-    if not is_main_process() or os.path.exists(os.path.join(runner.work_dir, name)):
-        return
-    # `iter` is given because save_checkpoint() counts the iteration under way as done.
-    meta = dict(iter=runner.iter, epoch=runner.epoch)
-    runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
-    path = os.path.join(runner.work_dir, name)
-    with whole_file(os.path.join(runner.work_dir, 'last_checkpoint')) as file:
-        file.write(path)
+    path = save_now(runner, runner.iter)
     runner.logger.info(f'saved {path} before stopping: mend the input and go on with --resume')
 
 
@@ -87,24 +79,26 @@ def use_mixed_precision(cfg: 'Config') -> None:
 def set_start(cfg: 'Config', resume: str | None) -> None:
     """Tell the runner where training starts, and make sure that the checkpoint is one."""
     from mmengine.dist import is_main_process
-    from mmengine.runner import find_latest_checkpoint
 
+    from mmvis_cl.engine.checkpoints import newest_checkpoint
     from mmvis_cl.engine.cli import check_checkpoint_file
 
-    if resume == 'auto':
-        # With nothing to resume, `load_from` must keep its meaning.
-        cfg.resume = find_latest_checkpoint(cfg.work_dir) is not None
-        if cfg.resume:
-            cfg.load_from = None
-        elif is_main_process():
-            print(f'--resume: no checkpoint in {cfg.work_dir}, starting from the beginning')
-    elif resume is not None:
+    if resume not in (None, 'auto'):
         cfg.resume, cfg.load_from = True, resume
-    source = cfg.get('load_from')
-    if cfg.get('resume') and source is None:
-        source = find_latest_checkpoint(cfg.work_dir)
-    if source is not None:
-        check_checkpoint_file(source)
+    elif resume == 'auto' or (cfg.get('resume') and cfg.get('load_from') is None):
+        newest, passed_over = newest_checkpoint(cfg.work_dir)
+        cfg.resume = newest is not None
+        if newest is not None:  # otherwise `load_from` keeps its meaning
+            cfg.load_from = newest
+        if is_main_process() and (passed_over or newest is None):
+            where = (
+                f'no whole checkpoint in {cfg.work_dir}, starting from the beginning'
+                if newest is None
+                else f'going on from {newest}'
+            )
+            print('; '.join([*passed_over, where]), flush=True)
+    if cfg.get('load_from') is not None:
+        check_checkpoint_file(cfg.load_from)
 
 
 def main() -> None:

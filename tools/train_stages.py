@@ -105,7 +105,7 @@ def main() -> None:
             check_loaders(config, ('train', 'val'))
             check_paths(config, ('train', 'val'), '' if number else args.load_from)
 
-        from mmengine.runner import find_latest_checkpoint
+        from mmvis_cl.engine.checkpoints import newest_checkpoint
 
         checkpoint, before = args.load_from, None
         for number, (path, config) in enumerate(zip(args.configs, configs, strict=True), 1):
@@ -127,7 +127,7 @@ def main() -> None:
                         'command goes on from its last checkpoint'
                     )
                 trained.touch()
-            checkpoint, before = find_latest_checkpoint(str(work_dir)), config
+            checkpoint, before = newest_checkpoint(work_dir)[0], config
             if checkpoint is None:
                 raise InputError(
                     f'{work_dir}: stage {number} is marked as trained but has no checkpoint; '

@@ -9,6 +9,7 @@ from .hooks import (
     ProgressBarHook,
     StopHook,
     TrackVideoHook,
+    WholeCheckpointHook,
 )
 from .score_log_processor import ScoreLogProcessor
 
@@ -22,4 +23,5 @@ __all__ = [
     'ScoreLogProcessor',
     'StopHook',
     'TrackVideoHook',
+    'WholeCheckpointHook',
 ]

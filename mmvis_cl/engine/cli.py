@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmvis_cl.config.build_errors import build_errors_in_one_line, check_checkpoint_hook
 from mmvis_cl.config.read import load_config as load_config
+from mmvis_cl.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
 from mmvis_cl.processes import start_worker
@@ -84,6 +86,9 @@ def build_runner(cfg: Config) -> Runner:
     with build_errors_in_one_line(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     _let_workers_end_with_this_process(runner)
+    for hook in runner.hooks:
+        if type(hook) is CheckpointHook:  # the default, or named by the user
+            hook.__class__ = WholeCheckpointHook
     check_checkpoint_hook(runner.hooks, runner.save_checkpoint)
     if runner.distributed and not torch.cuda.is_available():
         runner.logger.info(

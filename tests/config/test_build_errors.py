@@ -34,7 +34,8 @@ STAND_INS = {
     ('RatioSampler', 'dataset'): TWO_SETS,
     ('RatioSampler', 'ratio'): (1, 1),
 }
-TAKES_ANY = {'TimmBackbone'}  # timm's own check names an unknown option
+# timm's own check names an unknown option, check_checkpoint_hook one of mmengine's hook
+TAKES_ANY = {'TimmBackbone', 'WholeCheckpointHook'}
 
 
 def message_of(cfg, key, part):

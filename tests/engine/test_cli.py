@@ -8,9 +8,10 @@ import zipfile
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseModel
 
-from mmvis_cl.engine import cli
+from mmvis_cl.engine import WholeCheckpointHook, cli
 from mmvis_cl.errors import InputError
 
 
@@ -81,6 +82,17 @@ class StateOfWorker(torch.utils.data.Dataset):
         number = ctypes.c_int()
         assert ctypes.CDLL(None).prctl(2, ctypes.byref(number)) == 0  # PR_GET_PDEATHSIG
         return number.value, os.environ.get('OWN', '')
+
+
+@pytest.mark.parametrize('hook', [None, 'CheckpointHook', CheckpointHook, 'WholeCheckpointHook'])
+def test_every_checkpoint_hook_saves_whole_ones(tmp_path, hook):
+    cfg = Config(dict(model=dict(type=Plain), work_dir=str(tmp_path), launcher='none'))
+    if hook is not None:
+        cfg.default_hooks = dict(checkpoint=dict(type=hook, interval=7))
+        cfg.default_scope = 'mmvis_cl'
+    hooks = [hook for hook in cli.build_runner(cfg).hooks if isinstance(hook, CheckpointHook)]
+    assert [type(hook) for hook in hooks] == [WholeCheckpointHook]
+    assert hooks[0].interval == (1 if hook is None else 7)
 
 
 def own_worker_init_fn(worker_id, name):

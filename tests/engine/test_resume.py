@@ -12,7 +12,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from mmvis_cl.datasets.seeded_sampler import SeededInfiniteSampler, seed_sample
-from mmvis_cl.engine import IterationSeedHook, PeakMemoryHook
+from mmvis_cl.engine import IterationSeedHook, PeakMemoryHook, WholeCheckpointHook
 from mmvis_cl.errors import InputError
 
 TRAIN = Path(__file__).parents[2] / 'tools' / 'train.py'
@@ -54,7 +54,9 @@ class NoisyModel(BaseModel):
         return dict(loss=(out - y).square().mean())
 
 
-def build(work_dir, max_iters, resume=False, num_workers=0, seeded=True, bad_after=None):
+def build(
+    work_dir, max_iters, resume=False, num_workers=0, seeded=True, bad_after=None, **checkpoints
+):
     return Runner(
         model=NoisyModel(),
         work_dir=str(work_dir),
@@ -68,12 +70,17 @@ def build(work_dir, max_iters, resume=False, num_workers=0, seeded=True, bad_aft
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=max_iters),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-2)),
         param_scheduler=dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4)),
+        default_hooks=dict(
+            checkpoint=dict(
+                dict(type=WholeCheckpointHook, by_epoch=False, interval=4), **checkpoints
+            )
+        ),
         custom_hooks=[dict(type=IterationSeedHook)] if seeded else [],
         randomness=dict(seed=3),
-        resume=resume,
+        resume=bool(resume),
+        load_from=resume if isinstance(resume, str) else None,
         log_level='ERROR',
-        experiment_name=f'{work_dir.name}_{max_iters}_{resume}',
+        experiment_name=f'{work_dir.name}_{max_iters}_{bool(resume)}',
     )
 
 

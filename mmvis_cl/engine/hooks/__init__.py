@@ -5,6 +5,7 @@ from .peak_memory_hook import PeakMemoryHook
 from .progress_bar_hook import ProgressBarHook
 from .stop_hook import StopHook
 from .track_video_hook import TrackVideoHook
+from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
     'CheckFitHook',
@@ -14,4 +15,5 @@ __all__ = [
     'ProgressBarHook',
     'StopHook',
     'TrackVideoHook',
+    'WholeCheckpointHook',
 ]

@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import all_reduce, is_distributed, is_main_process
 from mmengine.hooks import Hook
 
-from mmvis_cl.files import whole_file
+from mmvis_cl.engine.checkpoints import save_now
 from mmvis_cl.registry import HOOKS
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -78,15 +78,9 @@ class StopHook(Hook):
 
     def _save(self, runner, iteration: int) -> None:
         self.after_train(runner)
+        path = save_now(runner, iteration)
+        runner.logger.info(f'stopped at iteration {iteration}, saved {path}')
         if is_main_process():
-            name = f'iter_{iteration}.pth'
-            path = os.path.join(runner.work_dir, name)
-            if not os.path.exists(path):
-                meta = dict(iter=iteration, epoch=runner.epoch)
-                runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
-            with whole_file(os.path.join(runner.work_dir, 'last_checkpoint')) as file:
-                file.write(path)
-            runner.logger.info(f'stopped at iteration {iteration}, saved {path}')
             print(
                 f'stopped at iteration {iteration}; give the same command with --resume to go on',
                 file=sys.stderr,
