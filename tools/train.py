@@ -117,20 +117,22 @@ def main() -> None:
             use_mixed_precision(cfg)
         check_paths(cfg, ('train', 'val'), start)
         compat.set_up_in_tool(cfg.get('custom_imports'))
-        set_start(cfg, args.resume)
 
         from mmvis_cl.engine.cli import build_runner, leave_process_group
         from mmvis_cl.engine.downloads import fetch_pretrained
+        from mmvis_cl.engine.work_dir_lock import only_training_in
 
-        runner = build_runner(cfg)
-        fetch_pretrained(runner)
-        runner.register_hook(dict(type='mmvis_cl.StopHook'))
-        try:
-            with build_errors_in_one_line(cfg):
-                runner.train()
-        except InputError:
-            save_on_bad_input(runner)
-            raise
+        with only_training_in(cfg.work_dir, cfg.launcher):
+            set_start(cfg, args.resume)
+            runner = build_runner(cfg)
+            fetch_pretrained(runner)
+            runner.register_hook(dict(type='mmvis_cl.StopHook'))
+            try:
+                with build_errors_in_one_line(cfg):
+                    runner.train()
+            except InputError:
+                save_on_bad_input(runner)
+                raise
     leave_process_group()
 
 
