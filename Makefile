@@ -7,14 +7,15 @@ UV := .venv-uv/bin/uv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest constraints lint ops clean distclean
+.PHONY: help demo test test-newest test-oldest test-openmmlab constraints lint ops clean distclean
 
 help:
 	@echo 'make demo       trains, tests and draws on made-up videos (a quarter of an hour on 2 CPU cores)'
 	@echo 'make test       lint and all tests'
 	@echo 'make test-newest, make test-oldest   all tests on the newest or oldest releases allowed'
+	@echo "make test-openmmlab   all tests on OpenMMLab's own releases"
 	@echo 'make constraints     pins the newest releases in requirements/constraints.txt'
-	@echo 'make lint       ruff only'
+	@echo 'make lint       ruff, mypy, and the schemas of the files for GitHub'
 	@echo "make ops        compiles mmcv's ops for the installed torch (half an hour to an hour)"
 	@echo 'make clean      removes build artefacts and caches'
 	@echo 'make distclean  the same and .venv, data/moving_shapes and work_dirs/demo'
@@ -43,17 +44,22 @@ $(UV):
 	$(PYTHON) -m venv .venv-uv
 	.venv-uv/bin/pip install --quiet uv
 
-# What setup.py's ranges allow, for the Python that PYTHON names. WITH: more packages to have there.
-test-newest: RESOLUTION := highest
+# What setup.py's ranges allow, for the Python that PYTHON names, or OpenMMLab's releases with the
+# newest of all else. WITH: more packages to have there. What takes a compiler and long to build is
+# taken as old as there are wheels for that Python.
+test-newest test-oldest: RUNTIME := runtime.txt
+test-openmmlab: RUNTIME := openmmlab.txt
+test-newest test-openmmlab: RESOLUTION := highest
 test-oldest: RESOLUTION := lowest-direct
-test-newest test-oldest: $(UV)
-	$(UV) venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" \
-	  .venv-$(RESOLUTION)
-	cat requirements/runtime.txt requirements/dev.txt requirements/tools.txt | $(UV) pip install \
-	  --quiet --python .venv-$(RESOLUTION)/bin/python --resolution $(RESOLUTION) -r - pip $(WITH)
-	$(UV) pip install --quiet --python .venv-$(RESOLUTION)/bin/python --no-deps -e .
-	$(UV) pip list --quiet --python .venv-$(RESOLUTION)/bin/python
-	OMP_NUM_THREADS=1 .venv-$(RESOLUTION)/bin/python -m pytest -n logical --maxprocesses 4 \
+test-newest test-oldest test-openmmlab: ENV = $(@:test-%=.venv-%)
+test-newest test-oldest test-openmmlab: $(UV)
+	$(UV) venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(ENV)
+	cd requirements && cat $(RUNTIME) dev.txt tools.txt | ../$(UV) pip install --quiet \
+	  --python ../$(ENV)/bin/python --resolution $(RESOLUTION) \
+	  $(patsubst %,--only-binary %,numpy scipy matplotlib pillow pycocotools) -r - pip $(WITH)
+	$(UV) pip install --quiet --python $(ENV)/bin/python --no-deps -e .
+	$(UV) pip list --quiet --python $(ENV)/bin/python
+	OMP_NUM_THREADS=1 $(ENV)/bin/python -m pytest -n logical --maxprocesses 4 \
 	  --dist loadfile -W ignore
 
 # torch, torchvision and the onedl-* releases are chosen by hand: they stay as they are pinned.
@@ -69,6 +75,12 @@ constraints: $(UV)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config \
+	  .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+	  $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 ops: $(INSTALLED)
 	$(BIN)/python -m pip install -c requirements/constraints.txt ninja 'setuptools<81' wheel
@@ -79,4 +91,4 @@ clean:
 	find mmvis_cl tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) .venv-uv .venv-highest .venv-lowest-direct data/moving_shapes work_dirs/demo
+	rm -rf $(VENV) .venv-* data/moving_shapes work_dirs/demo

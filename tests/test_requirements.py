@@ -1,11 +1,13 @@
+import re
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+PYTHONS = ['3.10', '3.11', '3.12', '3.13']
 FOLDER = Path(__file__).parents[1] / 'requirements'
-OWN_OF_OPENMMLAB = {'mmengine', 'mmcv-lite', 'mmdet'}
+OWN_OF_OPENMMLAB = {'mmengine', 'mmcv-lite', 'mmdet', 'setuptools'}
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -13,24 +15,29 @@ def requirements(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith('#')]
 
 
-@pytest.mark.parametrize('python', ['3.10', '3.11', '3.12', '3.13'])
-def test_constraints_pin_every_requirement_once_within_its_range(python):
+def pins(python: str) -> dict[str, str]:
     environment = {
         'python_version': python,
         'python_full_version': f'{python}.1',
         'sys_platform': 'linux',
         'platform_machine': 'x86_64',
     }
-    pins = {}
+    versions = {}
     for pin in requirements('constraints.txt'):
         if pin.marker is None or pin.marker.evaluate(environment):
             name = canonicalize_name(pin.name)
-            assert name not in pins, f'{name} is pinned twice'
+            assert name not in versions, f'{name} is pinned twice'
             (specifier,) = pin.specifier
             assert specifier.operator == '=='
-            pins[name] = specifier.version
+            versions[name] = specifier.version
+    return versions
+
+
+@pytest.mark.parametrize('python', PYTHONS)
+def test_constraints_pin_every_requirement_once_within_its_range(python):
+    pinned = pins(python)
     for wanted in requirements('runtime.txt') + requirements('dev.txt'):
-        version = pins[canonicalize_name(wanted.name)]
+        version = pinned[canonicalize_name(wanted.name)]
         assert wanted.specifier.contains(version), f'{wanted} does not allow {version}'
 
 
@@ -39,3 +46,11 @@ def test_openmmlabs_releases_replace_onedls_and_nothing_else():
     openmmlab = {str(r) for r in requirements('openmmlab.txt') if r.name not in OWN_OF_OPENMMLAB}
     assert openmmlab == usual
     assert {r.name for r in requirements('openmmlab.txt')} >= OWN_OF_OPENMMLAB
+
+
+def test_pre_commit_runs_the_pinned_releases():
+    text = (FOLDER.parent / '.pre-commit-config.yaml').read_text()
+    hooks = re.findall(r'additional_dependencies: \[(.+)==(.+)\]', text)
+    assert {name for name, _ in hooks} == {'ruff', 'check-jsonschema'}
+    for name, version in hooks:
+        assert version in {pins(python)[name] for python in PYTHONS}, f'{name} {version}'

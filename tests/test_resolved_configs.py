@@ -30,7 +30,8 @@ def flat(value: object, path: str) -> dict[str, str]:
     elif isinstance(value, (list, tuple)) and any(isinstance(child, dict) for child in value):
         children = enumerate(value)
     else:
-        return {path: repr(value)}
+        # what OpenMMLab's and onedl's configs of mmdet differ in
+        return {path: repr(value).replace('//download.openmmlab.com/', '//mmassets.onedl.ai/')}
     return {
         place: leaf
         for key, child in children
