@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_package_configs_and_tools(site):
     for name, pattern in (('configs', '*.py'), ('tools', '*.py'), ('tools', '*.sh')):
         found = files(site / 'mmvis_cl' / '.mim' / name, pattern)
         assert found == files(ROOT / name, pattern) and found
-    for pattern in ('*.py', '*.c'):
+    for pattern in ('*.py', '*.c', 'py.typed'):
         package = files(ROOT / 'mmvis_cl', pattern)
         installed = files(site / 'mmvis_cl', pattern)
         assert package == {name: text for name, text in installed.items() if '.mim/' not in name}
