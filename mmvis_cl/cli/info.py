@@ -107,10 +107,13 @@ def _ops() -> str:
 
 def _compiler() -> str:
     try:
-        from mmvis_cl.models.compiled_sampling import build_kernel
+        from mmvis_cl.models.compiled_sampling import load_sampling_kernel
+        from mmvis_cl.models.kernel_cache import kernel_folder
 
         # the smallest one: what is asked is whether it can be had
-        return f'compiles deformable attention for the CPU ({build_kernel(4, 1, 4).parent})'
+        _, told = load_sampling_kernel(4, 1, 4)
+        where = '; '.join(told) or f'kept in {kernel_folder()}'
+        return f'compiles deformable attention for the CPU ({where})'
     except (ImportError, OSError, RuntimeError) as error:
         return f'deformable attention runs in PyTorch on the CPU, slower: {error}'
 

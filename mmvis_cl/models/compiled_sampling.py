@@ -1,20 +1,18 @@
 """Deformable attention between its projections by a kernel in C, on CPUs.
 
-The kernel, sample_levels.c, is compiled when it is first used, which takes a second, and kept in
-``~/.cache/mmvis_cl/kernels`` (or ``MMVIS_CL_KERNELS``). It finds the corners of a sampling point,
+The kernel, sample_levels.c, is compiled when it is first used, which takes a second, and kept
+(kernel_cache.py). It finds the corners of a sampling point,
 its weight, and adds the rows in one pass: 0.006 s for the encoder layer of a 480x854 frame on two
 cores of an AMD EPYC, where the sums of gathered rows alone take 0.025 s.
 """
 
 import ctypes
 import functools
-import hashlib
 import logging
 import math
 import os
+import platform
 import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +20,10 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from mmvis_cl.errors import LONGEST_MESSAGE, shortened
+
+from .kernel_cache import COMPILING_SECONDS, Kernel, UnusableError, load_kernel, run_limited
 
 SOURCE = Path(__file__).with_name('sample_levels.c')
 # NaN and infinity keep their meaning.
@@ -43,8 +45,8 @@ CPUS = {
 }
 
 
-def build_kernel(channels: int, levels: int, points: int) -> Path:
-    """Compile the kernel, if that has not been done before.
+def load_sampling_kernel(channels: int, levels: int, points: int) -> tuple[ctypes.CDLL, list[str]]:
+    """Load the kernel, which is compiled if that has not been done before.
 
     Args:
         channels: Of a head.
@@ -52,53 +54,52 @@ def build_kernel(channels: int, levels: int, points: int) -> Path:
         points: Sampling points of a query in a head, those of all levels together.
 
     Returns:
-        The shared library.
+        The library, and what is to be told about how it was come by.
 
     Raises:
-        RuntimeError: there is no compiler, or it fails.
-        OSError: the library cannot be written.
+        UnusableError: There is no compiler, it fails, or what it makes does.
+        OSError: The library cannot be written anywhere.
     """
-    given = os.environ.get('CC')
-    compiler = given or next(filter(shutil.which, ('cc', 'gcc', 'clang')), None)
-    if compiler is None:
-        raise RuntimeError('no C compiler was found; install gcc or clang, or name one in CC')
+    given = os.environ.get('CC', '').split()
+    compiler = given or list(filter(shutil.which, ('cc', 'gcc', 'clang')))[:1]
+    if not compiler:
+        raise UnusableError('no C compiler was found; install gcc or clang, or name one in CC')
+    _, version = run_limited([*compiler, '--version'], 10)
     cpu = CPUS.get(torch.backends.cpu.get_cpu_capability(), PLAIN)
     lanes = math.gcd(channels, cpu.lanes)
     options = [*FLAGS.split(), *cpu.flags.split()]
     numbers = dict(CHANNELS=channels, LEVELS=levels, POINTS=points, LANES=lanes)
     options += [f'-D{name}={number}' for name, number in numbers.items()]
-    command = [*compiler.split(), *options, str(SOURCE), '-lm']
+    command = [*compiler, *options, str(SOURCE), '-lm']
     # PyTorch's own OpenMP: a second one's threads would wait for theirs to stop waiting for work
-    openmp = (Path(torch.__file__).parent / 'lib').glob('libgomp*.so*')
-    openmp = ['-fopenmp', '-Wl,--as-needed', *map(str, openmp)]
+    of_torch = sorted((Path(torch.__file__).parent / 'lib').glob('libgomp*.so*'))
+    openmp = ['-fopenmp', '-Wl,--as-needed', *map(str, of_torch)]
 
-    folder = os.environ.get('MMVIS_CL_KERNELS') or '~/.cache/mmvis_cl/kernels'
-    folder = Path(folder).expanduser()
-    key = hashlib.sha256(SOURCE.read_bytes() + repr(command + openmp).encode()).hexdigest()[:16]
-    library = folder / f'sample_levels-{channels}-{levels}-{points}-{key}.so'
-    if not library.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            new = Path(scratch) / library.name
-            build = functools.partial(subprocess.run, capture_output=True, text=True)
-            done = build([*command, *openmp, '-o', str(new)])
-            if done.returncode:  # Apple's compiler has no OpenMP
-                without = _said(done.stderr)
-                done = build([*command, '-o', str(new)])
-                if done.returncode:
-                    raise RuntimeError(f'{compiler} fails: {_said(done.stderr)}')
-                _warn(f'deformable attention has one thread, for want of OpenMP: {without}')
-            new.replace(library)  # whole or not at all, whatever other processes do
-    return library
+    def compile_to(library: Path) -> str:
+        code, said = run_limited([*command, *openmp, '-o', str(library)], COMPILING_SECONDS)
+        if not code:
+            return ''
+        without = _error_in(said)  # Apple's compiler has no OpenMP
+        code, said = run_limited([*command, '-o', str(library)], COMPILING_SECONDS)
+        if code:
+            raise UnusableError(f'{" ".join(compiler)} fails: {_error_in(said)}')
+        return f'it has one thread, for want of OpenMP: {without}'
+
+    identity = repr((SOURCE.read_bytes(), command, openmp, version, platform.machine())).encode()
+    sizes = channels, levels, points
+    name = f'sample_levels-{channels}-{levels}-{points}'
+    return load_kernel(Kernel(name, identity, compile_to, sizes, of_torch))
 
 
-def _said(stderr: str) -> str:
+def _error_in(said: str) -> str:
     """The first error among a compiler's words."""
-    lines = [line.strip() for line in stderr.splitlines()]
+    lines = [line.strip() for line in said.splitlines()]
     return next((line for line in lines if 'error' in line), 'it says nothing')
 
 
 def _warn(line: str) -> None:
+    # paths can have bytes that no text has
+    line = shortened(line, LONGEST_MESSAGE).encode(errors='backslashreplace').decode()
     print_log(line, logger='current', level=logging.WARNING)
 
 
@@ -112,13 +113,15 @@ def sampling_kernel(channels: int, levels: int, points: int) -> ctypes.CDLL | No
         points: Sampling points of a query in a head, those of all levels together.
     """
     try:
-        kernel = ctypes.CDLL(str(build_kernel(channels, levels, points)))
-    except (OSError, RuntimeError) as error:
+        kernel, told = load_sampling_kernel(channels, levels, points)
+    except (OSError, UnusableError) as error:
         _warn(
-            'deformable attention runs in PyTorch, which is slower, because its kernel could not '
-            f'be compiled: {error}'
+            'deformable attention runs in PyTorch, which is slower, because there is no compiled '
+            f'kernel for it: {error}'
         )
         return None
+    if told:
+        _warn(f'the kernel of deformable attention: {"; ".join(told)}')
     arrays, numbers = ctypes.c_void_p, ctypes.c_int64
     kernel.sample_forward.argtypes = [arrays] * 6 + [numbers] * 6
     kernel.sample_backward.argtypes = [arrays] * 9 + [numbers] * 6

@@ -1,17 +1,14 @@
 """The compiled kernel samples as PyTorch does, and says why where it cannot be had."""
 
 import shutil
+import tempfile
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from mmvis_cl.models import GatherDeformableAttention, compiled_sampling
-from mmvis_cl.models.compiled_sampling import (
-    build_kernel,
-    sample_levels_compiled,
-    sampling_kernel,
-)
+from mmvis_cl.models.compiled_sampling import sample_levels_compiled, sampling_kernel
 
 SHAPES = ((6, 9), (3, 5), (1, 2))
 PIXELS = sum(h * w for h, w in SHAPES)
@@ -153,12 +150,17 @@ def test_levels_that_do_not_fit_are_refused(compiler):
 
 
 def test_the_library_is_compiled_once(compiler, tmp_path, monkeypatch):
-    monkeypatch.setenv('MMVIS_CL_KERNELS', str(tmp_path / 'new'))
-    first = build_kernel(4, 3, 6)
+    folder = tmp_path / 'new'
+    monkeypatch.setenv('MMVIS_CL_KERNELS', str(folder))
+    monkeypatch.setattr(compiled_sampling, 'FLAGS', '-O0 -shared -fPIC')
+    assert sampling_kernel(4, 3, 6)
+    (first,) = folder.glob('*.so')
     made = first.stat().st_mtime_ns
-    assert build_kernel(4, 3, 6) == first and first.stat().st_mtime_ns == made
-    assert [path.name for path in (tmp_path / 'new').iterdir()] == [first.name]
-    assert first not in (build_kernel(8, 3, 6), build_kernel(4, 2, 6))
+    sampling_kernel.cache_clear()
+    assert sampling_kernel(4, 3, 6)
+    assert list(folder.glob('*.so')) == [first] and first.stat().st_mtime_ns == made
+    assert sampling_kernel(8, 3, 6) and sampling_kernel(4, 2, 6)
+    assert len(list(folder.glob('*.so'))) == 3
 
 
 def test_without_openmp_it_says_so_and_has_one_thread(compiler, tmp_path, monkeypatch):
@@ -194,13 +196,37 @@ def compiler_fails(monkeypatch, tmp_path):
     return 'fails: '
 
 
-def folder_is_a_file(monkeypatch, tmp_path):
+def nothing_can_be_written(monkeypatch, tmp_path):
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('MMVIS_CL_KERNELS', str(tmp_path / 'file'))
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'file'))
     return str(tmp_path / 'file')
 
 
-@pytest.mark.parametrize('broken', [no_compiler, compiler_fails, folder_is_a_file])
+def compiler_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv('CC', str(tmp_path / 'cc'))
+    return f"No such file or directory: '{tmp_path / 'cc'}'"
+
+
+def compiler_hangs(monkeypatch, tmp_path):
+    compiler = tmp_path / 'hangs'
+    compiler.write_text('#!/bin/sh\n[ "$1" = --version ] || { sleep 1000 & wait; }\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CC', str(compiler))
+    monkeypatch.setattr(compiled_sampling, 'COMPILING_SECONDS', 0.1)
+    return f'{compiler} took more than'
+
+
+@pytest.mark.parametrize(
+    'broken',
+    [
+        no_compiler,
+        compiler_fails,
+        compiler_is_missing,
+        compiler_hangs,
+        nothing_can_be_written,
+    ],
+)
 def test_attention_says_why_it_runs_in_pytorch(compiler, broken, tmp_path, monkeypatch):
     torch.manual_seed(0)
     module = GatherDeformableAttention(
