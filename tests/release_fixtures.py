@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from synth_weights import release_state_dict
 
-from mmvis_cl.models.release_checkpoint import from_release
+from mmvis_cl.checkpoints.release_checkpoint import from_release
 from mmvis_cl.registry import MODELS
 
 ROOT = Path(__file__).parent

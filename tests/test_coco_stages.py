@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 from small_coco import CONFIGS, small_config
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.engine.cli import build_runner
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import DATASETS, METRICS, MODELS

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmvis_cl.datasets.class_lists import class_list
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).parents[1]

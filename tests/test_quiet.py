@@ -11,7 +11,7 @@ import pytest
 from mmengine.fileio import file_client
 from mmengine.logging import MMLogger
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 
 ROOT = Path(__file__).parents[1]
 # A network with all that warns: gradient checkpoints, rates of its own for the backbone, heads

@@ -14,6 +14,12 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mmvis_cl import compat
+from mmvis_cl.checkpoints.release_checkpoint import (
+    from_release,
+    is_release,
+    read_checkpoint,
+    tensors_of,
+)
 from mmvis_cl.config import build_errors_in_one_line, check_names, read_config, set_options
 from mmvis_cl.config.dumped import check_types_are_registered, config_of_text
 from mmvis_cl.config_names import find_config
@@ -22,15 +28,9 @@ from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
-from mmvis_cl.models.contrastive_vis import ContrastiveVIS, VideoSession
-from mmvis_cl.models.fast_inference import prepare_for_inference
-from mmvis_cl.models.multi_scale_vis import merge_video_results
-from mmvis_cl.models.release_checkpoint import (
-    from_release,
-    is_release,
-    read_checkpoint,
-    tensors_of,
-)
+from mmvis_cl.fast.fast_inference import prepare_for_inference
+from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS, VideoSession
+from mmvis_cl.models.vis.multi_scale_vis import merge_video_results
 from mmvis_cl.registry import DATASETS, MODELS, TRANSFORMS
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
 

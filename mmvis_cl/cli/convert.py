@@ -44,7 +44,7 @@ def convert(path: str, reverse: bool, trusted: bool) -> dict:
     Raises:
         InputError: See `read_checkpoint`, `tensors_of`, `from_release` and `to_release`.
     """
-    from mmvis_cl.models.release_checkpoint import (
+    from mmvis_cl.checkpoints.release_checkpoint import (
         REST_KEY,
         from_release,
         is_release,

@@ -107,8 +107,8 @@ def _ops() -> str:
 
 def _compiler() -> str:
     try:
-        from mmvis_cl.models.compiled_sampling import load_sampling_kernel
-        from mmvis_cl.models.kernel_cache import kernel_folder
+        from mmvis_cl.ops.compiled_sampling import load_sampling_kernel
+        from mmvis_cl.ops.kernel_cache import kernel_folder
 
         # the smallest one: what is asked is whether it can be had
         _, told = load_sampling_kernel(4, 1, 4)

@@ -13,8 +13,7 @@ from pycocotools import mask as mask_utils
 
 from mmvis_cl import limits
 from mmvis_cl.errors import InputError, quoted
-
-from .rle_counts import AT_ONCE, first_broken, pixels_covered
+from mmvis_cl.ops.rle_counts import AT_ONCE, first_broken, pixels_covered
 
 # Coordinates may lie this many longer sides outside of the frame.
 _SIDES_OUTSIDE = 10

@@ -13,7 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mmvis_cl.config_names import find_config
-from mmvis_cl.datasets.own_videos import (
+from mmvis_cl.datasets.converters.own_videos import (
     BOXES,
     Annotations,
     check_out,

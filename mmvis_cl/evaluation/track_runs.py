@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 import pycocotools.mask as mask_util
 
-from mmvis_cl.datasets.rle_counts import pixels_covered, read_counts
 from mmvis_cl.errors import InputError
+from mmvis_cl.ops.rle_counts import pixels_covered, read_counts
 
 # Frames whose borders are held as one array, and about how many masks are read at once: enough that
 # a call of numpy costs little, so few that what is between stays in the processor's cache.

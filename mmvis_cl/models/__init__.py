@@ -1,23 +1,24 @@
 """The network, its heads and losses, and the association."""
 
+from mmvis_cl.models.data_preprocessors.data_preprocessor import VISDataPreprocessor
+from mmvis_cl.models.dense_heads.dynamic_mask_head import DynamicMaskHead
+from mmvis_cl.models.dense_heads.query_head import QueryHead
+from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.detectors.query_mask_former import QueryMaskFormer
+from mmvis_cl.models.layers.deformable_attention import GatherDeformableAttention
+from mmvis_cl.models.losses.contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
+from mmvis_cl.models.losses.focal_loss import SigmoidFocalLoss
+from mmvis_cl.models.losses.quasi_dense_loss import QuasiDenseLogSumExpLoss
+from mmvis_cl.models.task_modules.ota_assigner import OTAAssigner, OTAMatch
+from mmvis_cl.models.trackers.box_iou_tracker import BoxIoUTracker
+from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
+from mmvis_cl.models.trackers.roi_tracker import RoITracker
+from mmvis_cl.models.tracking_heads.contrastive_head import ContrastiveHead
+from mmvis_cl.models.tracking_heads.reference_selector import ReferenceSelector
+from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS, VideoSession
+from mmvis_cl.models.vis.multi_scale_vis import MultiScaleVIS
+
 from .backbones import TimmBackbone
-from .box_iou_tracker import BoxIoUTracker
-from .contrastive_head import ContrastiveHead
-from .contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
-from .contrastive_vis import ContrastiveVIS, VideoSession
-from .data_preprocessor import VISDataPreprocessor
-from .deformable_attention import GatherDeformableAttention
-from .deformable_detr import MaskDeformableDETR
-from .dynamic_mask_head import DynamicMaskHead
-from .focal_loss import SigmoidFocalLoss
-from .memory_bank_tracker import MemoryBank, MemoryBankTracker
-from .multi_scale_vis import MultiScaleVIS
-from .ota_assigner import OTAAssigner, OTAMatch
-from .quasi_dense_loss import QuasiDenseLogSumExpLoss
-from .query_head import QueryHead
-from .query_mask_former import QueryMaskFormer
-from .reference_selector import ReferenceSelector
-from .roi_tracker import RoITracker
 
 __all__ = [
     'AuxiliaryCosineLoss',

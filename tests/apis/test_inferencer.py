@@ -18,7 +18,7 @@ from small_videos import write_video
 from synth_weights import release_state_dict
 
 from mmvis_cl.apis import VISInferencer, open_source
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmvis_cl import limits
-from mmvis_cl.datasets.check_files import _check_image
+from mmvis_cl.datasets.converters.check_files import _check_image
 from mmvis_cl.datasets.image_files import image_size, images_in, read_image
 from mmvis_cl.datasets.transforms import LoadFrame
 from mmvis_cl.datasets.video_source import open_source

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.datasets.rle_counts import first_broken, pixels_covered
 from mmvis_cl.datasets.segmentations import masks_of_track, to_rle
 from mmvis_cl.errors import InputError
+from mmvis_cl.ops.rle_counts import first_broken, pixels_covered
 
 HEIGHT, WIDTH = 60, 80
 SQUARE = np.zeros((HEIGHT, WIDTH), np.uint8)

@@ -225,7 +225,7 @@ def folder(tmp_path_factory):
     from release_fixtures import load
     from synth_weights import release_state_dict
 
-    from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+    from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
     from mmvis_cl.registry import MODELS
     from mmvis_cl.visualization import VideoWriter
 

@@ -4,7 +4,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from release_fixtures import ROOT
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import DATASETS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.evaluation import evaluate_tracks, load_results, shuffle_identities
 
 RESULTS = Path(__file__).parents[1] / 'data' / 'demo_results.zip'

@@ -11,7 +11,7 @@ from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.datasets.moving_shapes import CLASSES, make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import CLASSES, make_moving_shapes
 from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import VISMetric, evaluate_tracks, load_results
 from mmvis_cl.registry import METRICS

@@ -16,10 +16,11 @@ from mmengine.config import ConfigDict
 from release_fixtures import build, load, training_batch, video_batch
 
 from mmvis_cl.compat import has_compiled_ops
+from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.models import ContrastiveVIS, DynamicMaskHead, GatherDeformableAttention
-from mmvis_cl.models.deformable_detr import MaskDeformableDETR
-from mmvis_cl.models.fast_inference import prepare_for_inference
-from mmvis_cl.models.memory_bank_tracker import MemoryBankTracker
+from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.layers import deformable_attention
+from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
 from mmvis_cl.structures import encode_masks, mask_logits_to_image
 
 DEVICE = os.environ.get('MMVIS_CL_TEST_DEVICE', 'cuda')
@@ -103,7 +104,7 @@ def test_attention_equals_mmcvs_on_the_cpu(plain_attention, monkeypatch, op, pad
     if op == 'compiled' and not has_compiled_ops():
         pytest.skip("mmcv's compiled ops are not there")
     if op == 'gathered':
-        monkeypatch.setattr('mmvis_cl.models.deformable_attention.has_compiled_ops', lambda: False)
+        monkeypatch.setattr(deformable_attention, 'has_compiled_ops', lambda: False)
     expected = attention_results(plain_attention, 'cpu', padded)
     ours = copy.deepcopy(plain_attention)
     ours.__class__ = GatherDeformableAttention
@@ -121,7 +122,7 @@ def test_attention_in_bfloat16_is_near(plain_attention, monkeypatch, op):
     if op == 'compiled' and not has_compiled_ops():
         pytest.skip("mmcv's compiled ops are not there")
     if op == 'gathered':
-        monkeypatch.setattr('mmvis_cl.models.deformable_attention.has_compiled_ops', lambda: False)
+        monkeypatch.setattr(deformable_attention, 'has_compiled_ops', lambda: False)
     ours = copy.deepcopy(plain_attention)
     ours.__class__ = GatherDeformableAttention
     expected = attention_results(ours, DEVICE, True)['output']

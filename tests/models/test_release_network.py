@@ -8,7 +8,7 @@ import pytest
 import torch
 from release_fixtures import build, load, training_batch, video_batch
 
-from mmvis_cl.models.release_checkpoint import name_table, structure_of
+from mmvis_cl.checkpoints.release_checkpoint import name_table, structure_of
 
 LOSSES = dict(
     ce='cls', bbox='bbox', giou='iou', mask='mask', dice='dice', reid='embed', reid_aux='embed_aux'

@@ -9,8 +9,8 @@ import torch
 from mmengine.config import ConfigDict
 
 from mmvis_cl.models import MemoryBankTracker
-from mmvis_cl.models.contrastive_vis import ContrastiveVIS
-from mmvis_cl.models.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 
 DATA = Path(__file__).parents[1] / 'data'
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 
 ROOT = Path(__file__).parents[2]
 SIZE = '(160,96)'  # of the frames as the network sees them

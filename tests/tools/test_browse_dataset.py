@@ -11,7 +11,7 @@ import pytest
 from coco_files import write_coco
 from mmengine.registry import DefaultScope
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.visualization import identity_colors
 
 REPO = Path(__file__).parents[2]

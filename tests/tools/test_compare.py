@@ -8,7 +8,7 @@ import av
 import pytest
 from PIL import Image
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 
 TOOL = Path(__file__).parents[2] / 'tools/visualization/compare.py'
 LENGTH = 5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.registry import DATASETS
 
 TOOLS = Path(__file__).parents[2] / 'tools' / 'dataset_converters'

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'configs/vis_cl/small_moving-shapes.py'

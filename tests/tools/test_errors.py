@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.evaluation import analyse_errors, evaluate_tracks
 
 TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/errors.py'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.evaluation import evaluate_tracks, shuffle_identities
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_util
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.evaluation import evaluate_tracks, merge_tracks
 from mmvis_cl.structures import encode_masks
 

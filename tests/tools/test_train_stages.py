@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config, DictAction
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.errors import one_line_errors
 
 ROOT = Path(__file__).parents[2]

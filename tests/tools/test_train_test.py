@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = str(ROOT / 'configs' / 'vis_cl' / 'small_moving-shapes.py')

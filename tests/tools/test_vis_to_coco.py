@@ -11,7 +11,7 @@ from mmdet.datasets import CocoDataset
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 
 TOOL = str(Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'vis_to_coco.py')
 

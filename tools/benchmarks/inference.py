@@ -34,11 +34,11 @@ from torch.nn import functional as F
 
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
+from mmvis_cl.fast.chunked_ffn import ChunkedFFN
+from mmvis_cl.fast.fast_inference import prepare_for_inference
+from mmvis_cl.fast.kept_geometry import KeptPointsEncoder
 from mmvis_cl.models import ContrastiveVIS, GatherDeformableAttention
-from mmvis_cl.models.chunked_ffn import ChunkedFFN
-from mmvis_cl.models.dynamic_mask_head import aligned_bilinear
-from mmvis_cl.models.fast_inference import prepare_for_inference
-from mmvis_cl.models.kept_geometry import KeptPointsEncoder
+from mmvis_cl.models.dense_heads.dynamic_mask_head import aligned_bilinear
 from mmvis_cl.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'vis_cl'

@@ -17,8 +17,8 @@ from timing import best_times, header, machine, row
 
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
+from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.models import ContrastiveVIS
-from mmvis_cl.models.fast_inference import prepare_for_inference
 
 inference.NETWORKS.setdefault('swin-l', 'swin-l_ytvis21.py')
 PRECISIONS = dict(float32=None, bf16='bfloat16', fp16='float16')

@@ -39,8 +39,8 @@ from torch.nn import functional as F
 from mmvis_cl.engine.cli import load_config, one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.models import ContrastiveVIS, OTAAssigner
-from mmvis_cl.models.ota_assigner import OTAMatch
-from mmvis_cl.models.query_head import normalized_boxes
+from mmvis_cl.models.dense_heads.query_head import normalized_boxes
+from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 
 SMALL = Path(__file__).parents[2] / 'configs' / 'vis_cl' / 'small_moving-shapes.py'

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from mmvis_cl.datasets.check_files import SPLITS, SplitFiles, check_split, find_splits
+from mmvis_cl.datasets.converters.check_files import SPLITS, SplitFiles, check_split, find_splits
 from mmvis_cl.errors import InputError, one_line_errors
 from mmvis_cl.files import check_folder, whole_file
 

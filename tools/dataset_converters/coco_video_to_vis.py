@@ -9,7 +9,7 @@ images, and the identities in attributes.track_id.
 import argparse
 from pathlib import Path
 
-from mmvis_cl.datasets.coco_video import read_coco_video
+from mmvis_cl.datasets.converters.coco_video import read_coco_video
 from mmvis_cl.engine.converter_cli import add_box_option, add_output_options, check_options, write
 from mmvis_cl.errors import one_line_errors
 

@@ -8,7 +8,7 @@ polygons and ellipses become masks; a shape that is "outside" is not seen.
 import argparse
 from pathlib import Path
 
-from mmvis_cl.datasets.cvat_video import NO_AREAS, read_cvat
+from mmvis_cl.datasets.converters.cvat_video import NO_AREAS, read_cvat
 from mmvis_cl.engine.converter_cli import add_box_option, add_output_options, check_options, write
 from mmvis_cl.errors import InputError, one_line_errors
 

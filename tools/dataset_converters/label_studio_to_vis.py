@@ -8,7 +8,7 @@ images, or a folder that holds one of both for each task, with the name of its v
 import argparse
 from pathlib import Path
 
-from mmvis_cl.datasets.label_studio import read_label_studio
+from mmvis_cl.datasets.converters.label_studio import read_label_studio
 from mmvis_cl.engine.converter_cli import add_box_option, add_output_options, check_options, write
 from mmvis_cl.errors import one_line_errors
 

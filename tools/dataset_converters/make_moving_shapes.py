@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.errors import one_line_errors
 
 

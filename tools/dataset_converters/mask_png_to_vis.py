@@ -10,9 +10,9 @@ import argparse
 import os
 from pathlib import Path
 
-from mmvis_cl.datasets.frame_files import folders_in
-from mmvis_cl.datasets.mask_png import VOID, folder_of_videos, read_mask_pngs
-from mmvis_cl.datasets.object_classes import (
+from mmvis_cl.datasets.converters.frame_files import folders_in
+from mmvis_cl.datasets.converters.mask_png import VOID, folder_of_videos, read_mask_pngs
+from mmvis_cl.datasets.converters.object_classes import (
     KITTI_MOTS,
     LABELS,
     MOTS_FACTOR,

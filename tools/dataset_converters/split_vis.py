@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mmvis_cl.datasets.annotation_file import load_annotations
-from mmvis_cl.datasets.split_videos import split_videos
+from mmvis_cl.datasets.converters.split_videos import split_videos
 from mmvis_cl.errors import InputError, one_line_errors
 from mmvis_cl.files import whole_file
 

@@ -31,6 +31,8 @@ import mmvis_cl_command
 API_PAGES = {
     'apis': ('Inference', ['apis', 'config_names', 'cli']),
     'models': ('Models', ['models']),
+    'fast': ('Speed', ['fast', 'ops']),
+    'checkpoints': ('Checkpoints', ['checkpoints']),
     'datasets': ('Data', ['datasets']),
     'structures': ('Structures', ['structures']),
     'evaluation': ('Evaluation', ['evaluation']),

@@ -20,7 +20,7 @@ class Box:
         title: First line.
         lines: Smaller lines below.
         role: Key of FILLS.
-        target: Page of the reference and dotted path, 'models mmvis_cl.models.query_head'.
+        target: Page of the reference and dotted path, as 'models mmvis_cl.registry'.
     """
 
     x: int
@@ -121,7 +121,7 @@ def tracking() -> str:
             'Deformable DETR',
             ('encoder, decoder', '300 queries'),
             'network',
-            'models mmvis_cl.models.deformable_detr.MaskDeformableDETR',
+            'models mmvis_cl.models.detectors.deformable_detr.MaskDeformableDETR',
         ),
         attention=Box(
             column[3],
@@ -129,7 +129,7 @@ def tracking() -> str:
             'deformable attention',
             ('gathered rows where mmcv', 'has no CUDA op'),
             'network',
-            'models mmvis_cl.models.deformable_attention.GatherDeformableAttention',
+            'models mmvis_cl.models.layers.deformable_attention.GatherDeformableAttention',
         ),
         query=Box(
             column[1],
@@ -137,7 +137,7 @@ def tracking() -> str:
             'class and box',
             ('a branch for each layer',),
             'network',
-            'models mmvis_cl.models.query_head.QueryHead',
+            'models mmvis_cl.models.dense_heads.query_head.QueryHead',
         ),
         mask=Box(
             column[2],
@@ -145,7 +145,7 @@ def tracking() -> str:
             'mask',
             ('each query writes the', 'weights that draw it'),
             'network',
-            'models mmvis_cl.models.dynamic_mask_head.DynamicMaskHead',
+            'models mmvis_cl.models.dense_heads.dynamic_mask_head.DynamicMaskHead',
         ),
         embed=Box(
             column[3],
@@ -153,7 +153,7 @@ def tracking() -> str:
             'embedding',
             ('one vector a query',),
             'network',
-            'models mmvis_cl.models.contrastive_head.ContrastiveHead',
+            'models mmvis_cl.models.tracking_heads.contrastive_head.ContrastiveHead',
         ),
         keep=Box(
             column[1],
@@ -161,7 +161,7 @@ def tracking() -> str:
             'queries kept',
             ('score, box NMS, mask NMS',),
             'association',
-            'models mmvis_cl.models.contrastive_vis.ContrastiveVIS',
+            'models mmvis_cl.models.vis.contrastive_vis.ContrastiveVIS',
         ),
         tracker=Box(
             column[2],
@@ -169,7 +169,7 @@ def tracking() -> str:
             'identities',
             ('similarity to the bank,', 'best first'),
             'association',
-            'models mmvis_cl.models.memory_bank_tracker.MemoryBankTracker',
+            'models mmvis_cl.models.trackers.memory_bank_tracker.MemoryBankTracker',
         ),
         bank=Box(
             column[3],
@@ -177,7 +177,7 @@ def tracking() -> str:
             'memory bank',
             ('the last 3 embeddings', 'of each identity'),
             'association',
-            'models mmvis_cl.models.memory_bank_tracker.MemoryBank',
+            'models mmvis_cl.models.trackers.memory_bank_tracker.MemoryBank',
         ),
         result=Box(
             column[2],
@@ -269,7 +269,7 @@ def training() -> str:
             'image network',
             ('same weights for both',),
             'network',
-            'models mmvis_cl.models.deformable_detr.MaskDeformableDETR',
+            'models mmvis_cl.models.detectors.deformable_detr.MaskDeformableDETR',
         ),
         match=Box(
             column[3],
@@ -277,7 +277,7 @@ def training() -> str:
             'matching',
             ('several queries an object',),
             'learning',
-            'models mmvis_cl.models.ota_assigner.OTAAssigner',
+            'models mmvis_cl.models.task_modules.ota_assigner.OTAAssigner',
         ),
         losses=Box(
             column[3],
@@ -285,7 +285,7 @@ def training() -> str:
             'class, box, mask',
             ('focal, L1 and GIoU, dice;', 'key frame only'),
             'learning',
-            'models mmvis_cl.models.focal_loss.SigmoidFocalLoss',
+            'models mmvis_cl.models.losses.focal_loss.SigmoidFocalLoss',
         ),
         select=Box(
             column[2],
@@ -293,7 +293,7 @@ def training() -> str:
             'positives, negatives',
             ('queries of the reference', 'frame, by two matchings'),
             'learning',
-            'models mmvis_cl.models.reference_selector.ReferenceSelector',
+            'models mmvis_cl.models.tracking_heads.reference_selector.ReferenceSelector',
         ),
         contrast=Box(
             column[2],
@@ -301,7 +301,7 @@ def training() -> str:
             'contrastive loss',
             ('log-sum-exp over pairs',),
             'learning',
-            'models mmvis_cl.models.contrastive_loss.LogSumExpContrastiveLoss',
+            'models mmvis_cl.models.losses.contrastive_loss.LogSumExpContrastiveLoss',
         ),
         cosine=Box(
             column[3],
@@ -309,7 +309,7 @@ def training() -> str:
             'auxiliary loss',
             ('cosine towards 1 and 0',),
             'learning',
-            'models mmvis_cl.models.contrastive_loss.AuxiliaryCosineLoss',
+            'models mmvis_cl.models.losses.contrastive_loss.AuxiliaryCosineLoss',
         ),
     )
     return _picture(

@@ -5,11 +5,11 @@
 
 import argparse
 
+from mmvis_cl.checkpoints.mmdet_checkpoint import from_mmdet
+from mmvis_cl.checkpoints.release_checkpoint import read_checkpoint, tensors_of
 from mmvis_cl.cli.convert import add_file_arguments, check_files, save_whole
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.models.mmdet_checkpoint import from_mmdet
-from mmvis_cl.models.release_checkpoint import read_checkpoint, tensors_of
 
 
 def parse_args() -> argparse.Namespace:

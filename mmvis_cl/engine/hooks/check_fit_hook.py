@@ -7,9 +7,9 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from mmvis_cl.checkpoints.pretrained import check_pretrained
+from mmvis_cl.checkpoints.release_checkpoint import is_release
 from mmvis_cl.errors import InputError
-from mmvis_cl.models.pretrained import check_pretrained
-from mmvis_cl.models.release_checkpoint import is_release
 from mmvis_cl.registry import HOOKS
 
 

@@ -2,7 +2,7 @@
 
 from mmengine.hooks import Hook
 
-from mmvis_cl.models.fast_inference import prepare_for_inference
+from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.registry import HOOKS
 
 

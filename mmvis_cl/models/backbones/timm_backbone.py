@@ -14,8 +14,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmvis_cl.checkpoints.release_checkpoint import read_checkpoint, tensors_of
 from mmvis_cl.errors import InputError
-from mmvis_cl.models.release_checkpoint import read_checkpoint, tensors_of
 from mmvis_cl.registry import MODELS
 
 

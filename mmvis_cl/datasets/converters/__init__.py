@@ -1,0 +1,1 @@
+"""Others' annotations to ours, checking, splitting, made-up videos."""

@@ -1,0 +1,1 @@
+"""What makes a finished network fast, applied from outside."""

@@ -1,0 +1,1 @@
+"""Heads on the queries of an image: classes, boxes, masks."""

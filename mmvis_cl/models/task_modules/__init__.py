@@ -1,0 +1,1 @@
+"""Which queries learn which object."""

@@ -1,0 +1,1 @@
+"""The association: which detection is which identity."""

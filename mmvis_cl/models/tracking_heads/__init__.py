@@ -1,0 +1,1 @@
+"""Embeddings, and which queries of the reference frame they learn from."""

@@ -1,0 +1,1 @@
+"""The video model: frames to detections, embeddings and identities."""

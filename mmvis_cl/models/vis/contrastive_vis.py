@@ -1,0 +1,415 @@
+"""The video model: joins the image network, the embeddings, the association and the results."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import groupby, repeat
+
+import torch
+from mmdet.models.mot import BaseMOTModel
+from mmdet.structures import DetDataSample, TrackSampleList
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmvis_cl.config.checks import check_keys
+from mmvis_cl.errors import InputError
+from mmvis_cl.fast.cuda_graph import GraphedRuns, can_record
+from mmvis_cl.fast.kept_weights import drop_all_kept, places
+from mmvis_cl.models.detectors.deformable_detr import (
+    MaskDeformableDETR,
+    QueryStates,
+    boxes_in_pixels,
+    unpadded_samples,
+)
+from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank
+from mmvis_cl.registry import MODELS
+from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
+
+TEST_KEYS = ('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast', 'cuda_graph')
+
+
+@dataclass
+class VideoSession:
+    """All that is kept of a video between its frames.
+
+    Memory is bounded by the bank and the RLE of what was found, not by the video's length.
+
+    Attributes:
+        result (VideoResult): the tracks so far.
+        bank (MemoryBank, optional): the identities in memory; None before the first frame.
+        next_frame (int): index of the frame that must come next.
+        flip (bool): the network sees the frames mirrored left to right; boxes and masks are
+            recorded as they are in the original.
+    """
+
+    result: VideoResult
+    bank: MemoryBank | None = None
+    next_frame: int = 0
+    flip: bool = False
+
+
+def mask_iou(masks: Tensor) -> Tensor:
+    """Pairwise IoU of masks (n, ...) bool: (n, n), with 1e-6 on both sides of the fraction."""
+    flat = masks.flatten(1).float()
+    with torch.autocast(masks.device.type, enabled=False):  # half cannot count pixels
+        intersection = flat @ flat.T
+    area = flat.sum(1)
+    union = area[:, None] + area - intersection
+    return (intersection + 1e-6) / (union + 1e-6)
+
+
+def mask_nms(iou: Tensor, iou_thr: float) -> Tensor:
+    """Drop each mask that overlaps any better-scored one by more than ``iou_thr``.
+
+    A dropped mask still suppresses those after it, as in the authors' release.
+
+    Args:
+        iou (Tensor): (n, n), masks in order of score.
+        iou_thr (float): threshold.
+
+    Returns:
+        Tensor: (n,) bool, which are kept.
+    """
+    return ~(torch.tril(iou, diagonal=-1) > iou_thr).any(1)
+
+
+@MODELS.register_module()
+class ContrastiveVIS(BaseMOTModel):
+    """Online video instance segmentation with contrastive embeddings.
+
+    Training takes a key and a reference frame of each video: classes, boxes and masks are learned
+    on the key frame, embeddings between the two. At test time the frames come in order.
+
+    Args:
+        detector (dict): the image network, a :class:`MaskDeformableDETR`.
+        embed_head (dict): a :class:`ContrastiveHead`; its ``embed_dims`` is set.
+        tracker (dict): a :class:`MemoryBankTracker`.
+        test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
+            an identity with a mean probability above it gives a track; ``frames_per_pass``, most
+            frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
+            to run its matrix products and convolutions in (float32 if None or not given);
+            ``cuda_graph``, let a GPU with mmcv's compiled ops repeat the network's work on frames
+            of a size as one CUDA graph (not if not given).
+        both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
+            reference frame teaches only embeddings; twice the supervision for one pass through the
+            network, for short training from scratch.
+        data_preprocessor (dict, optional): a :class:`VISDataPreprocessor`.
+        init_cfg (dict, optional): mmengine's initialisation config.
+
+    Raises:
+        InputError: ``frames_per_pass``, ``autocast`` or ``cuda_graph`` is out of range, or
+            ``test_cfg`` has another key.
+    """
+
+    def __init__(
+        self,
+        detector: dict,
+        embed_head: dict,
+        tracker: dict,
+        test_cfg: dict,
+        both_ways: bool = False,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.detector = MODELS.build(detector)
+        self.embed_head = MODELS.build(dict(embed_head, embed_dims=self.detector.embed_dims))
+        self.tracker = MODELS.build(tracker)
+        check_keys('test_cfg of ContrastiveVIS', test_cfg, TEST_KEYS)
+        self.test_cfg = test_cfg
+        if test_cfg.get('autocast') not in (None, 'bfloat16', 'float16'):
+            raise InputError(
+                f'test_cfg.autocast={test_cfg["autocast"]!r}: must be bfloat16, float16 or None'
+            )
+        if test_cfg.get('frames_per_pass', 1) < 1:
+            raise InputError('test_cfg.frames_per_pass: at least 1 is needed')
+        if test_cfg.get('cuda_graph') and not isinstance(self.detector, MaskDeformableDETR):
+            raise InputError(
+                f'test_cfg.cuda_graph: a {type(self.detector).__name__} cannot be recorded; leave '
+                'it out, it is for MaskDeformableDETR'
+            )
+        self.both_ways = both_ways
+        self._graphs = GraphedRuns()
+        # The video that predict() is in; who watches several at once changes it between frames.
+        self.session: VideoSession | None = None
+
+    def loss(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> dict[str, Tensor]:
+        """Losses of a batch of frame pairs.
+
+        Args:
+            inputs (Tensor): (N, 2, 3, H, W), key frame first.
+            data_samples (list[TrackDataSample]): N samples of 2 frames with ``gt_instances``
+                (bboxes, labels, masks, instances_ids).
+
+        Returns:
+            dict[str, Tensor]: ``loss_cls``, ``loss_bbox``, ``loss_iou``, ``loss_mask``,
+            ``loss_dice`` with ``d0.`` ... for the layers before the last, ``loss_embed``,
+            ``loss_embed_aux``.
+        """
+        n = len(data_samples)
+        samples = [sample[t] for t in (0, 1) for sample in data_samples]
+        states = self.detector.query_states(inputs.transpose(0, 1).flatten(0, 1), samples)
+        key = list(range(2 * n if self.both_ways else n))
+        ref = [(i + n) % (2 * n) for i in key]
+        keys, refs = ([samples[i] for i in index] for index in (key, ref))
+        key_states = states.images(key)
+        losses, matches = self.detector.loss_of_states(key_states, keys)
+
+        key_embeds = [
+            self.embed_head(key_states.states[-1, i, match.best_query[-1]])
+            for i, match in enumerate(matches)
+        ]
+        losses |= self.embed_head.loss(
+            key_embeds,
+            self.embed_head(states.states[-1, ref]),
+            states.logits[-1, ref].detach(),
+            states.boxes[-1, ref].detach(),
+            keys,
+            refs,
+        )
+        return losses
+
+    def predict(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> TrackSampleList:
+        """Track the next frames of a video, or whole videos.
+
+        Frames must come in order; frame 0 starts a video. Each frame's ``pred_track_instances`` is
+        the state at that frame. With a video's last frame the sample also gets ``video_result``.
+        The frames go through the network ``frames_per_pass`` at a time.
+
+        Args:
+            inputs (Tensor): (N, T, 3, H, W), N videos or N parts of T frames one after the other.
+            data_samples (list[TrackDataSample]): N samples of T frames, with ``frame_id``,
+                ``video_id``, ``ori_video_length``, ``img_shape``, ``ori_shape`` and, if the frames
+                of the video are mirrored, ``flip``.
+
+        Returns:
+            list[TrackDataSample]: the samples with predictions: instances_id, labels, scores,
+            bboxes (x1 y1 x2 y2 in original pixels) and masks (COCO RLE dicts).
+
+        Raises:
+            ValueError: a frame came out of order.
+        """
+        frames = [frame for sample in data_samples for frame in sample]
+        states = self._frame_states(inputs.flatten(0, 1), frames)
+        for sample in data_samples:
+            first = sample[0]
+            if first.frame_id == 0:
+                self.session = self.start_video(
+                    first.video_id,
+                    first.ori_video_length,
+                    first.ori_shape,
+                    flip=first.get('flip', False),
+                )
+            session = self.session
+            if session is None or (first.video_id, first.frame_id) != (
+                session.result.video_id,
+                session.next_frame,
+            ):
+                raise ValueError(
+                    f'frame {first.frame_id} of video {first.video_id} came out of order: frames '
+                    'must come one by one from frame 0 (use TrackImgSampler)'
+                )
+            for frame in sample:
+                frame.pred_track_instances = self.track_frame(
+                    session, *next(states), frame.img_shape
+                )
+            if session.next_frame == first.ori_video_length:
+                sample.set_metainfo(dict(video_result=session.result))
+                self.session = None
+        return data_samples
+
+    def _frame_states(
+        self, inputs: Tensor, samples: list[DetDataSample]
+    ) -> Iterator[tuple[QueryStates, int]]:
+        """For each frame the states of its pass and its place in them; a pass when it is needed.
+
+        A frame must not see how large the others of its batch are: frames of one size go together,
+        with the padding that they have alone.
+        """
+        per_pass = self.test_cfg.get('frames_per_pass', 8)
+        multiple = getattr(self.data_preprocessor, 'pad_size_divisor', None)
+        for (h, w), run in groupby(range(len(samples)), lambda i: samples[i].img_shape[:2]):
+            if multiple:
+                h, w = (-(-side // multiple) * multiple for side in (h, w))
+                inputs_of_size = inputs[..., :h, :w]
+            else:
+                inputs_of_size = inputs
+            run = list(run)
+            for i in range(run[0], run[-1] + 1, per_pass):
+                end = min(i + per_pass, run[-1] + 1)
+                states = self.query_states(inputs_of_size[i:end], samples[i:end])
+                yield from zip(repeat(states), range(end - i))
+
+    def _forward(self, inputs: Tensor, data_samples=None, **kwargs) -> dict[str, Tensor]:
+        """Raw outputs of the last layer for all frames, nothing selected.
+
+        Args:
+            inputs (Tensor): (N, T, 3, H, W) or (T, 3, H, W); T below stands for all frames.
+            data_samples (list[TrackDataSample], optional): with ``img_shape``; without them the
+                frames count as unpadded.
+
+        Returns:
+            dict[str, Tensor]: ``pred_logits`` (T, Q, K), ``pred_boxes`` (T, Q, 4; cx cy w h over
+            the unpadded size), ``pred_masks`` (T, Q, H / 4, W / 4), ``pred_embeds`` (T, Q, E),
+            ``reference_points`` (T, Q, 2).
+        """
+        frames = inputs.flatten(0, -4)
+        if data_samples is None:
+            samples = unpadded_samples(frames)
+        else:
+            samples = [frame for sample in data_samples for frame in sample]
+        states = self.detector.query_states(frames, samples)
+        outputs = self.detector.raw_outputs(states, samples)
+        return outputs | dict(pred_embeds=self.embed_head(states.states[-1]))
+
+    def start_video(
+        self, video_id: int | str, length: int, ori_shape: tuple[int, int], flip: bool = False
+    ) -> VideoSession:
+        """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not.
+
+        What the network keeps from its weights is made anew for each video.
+        """
+        drop_all_kept(self)
+        if self.test_cfg.get('cuda_graph'):
+            self._graphs.use_weights_at(places(self.detector))
+        return VideoSession(
+            VideoResult(
+                video_id,
+                length,
+                tuple(ori_shape[:2]),
+                score_thr=self.test_cfg['result_score_thr'],
+            ),
+            flip=flip,
+        )
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        name = self.test_cfg.get('autocast')
+        if name is None:  # as it is around: a test loop may have one of its own
+            return nullcontext()
+        return torch.autocast(device.type, getattr(torch, name))
+
+    @torch.no_grad()
+    def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
+        """Run the network on frames (T, 3, H, W) at once, in the precision of the test."""
+
+        def run(frames: Tensor) -> QueryStates:
+            with self._autocast(frames.device):
+                return self.detector.query_states(frames, samples, last_layer=True)
+
+        if not (self.test_cfg.get('cuda_graph') and can_record(frames)):
+            return run(frames)
+        device = frames.device.type
+        kind = (
+            *(frames.shape, frames.dtype, frames.device, self.test_cfg.get('autocast')),
+            *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
+            torch.is_inference_mode_enabled(),  # its tensors cannot be written to outside of it
+            *(tuple(sample.img_shape[:2]) for sample in samples),
+        )
+        detector = self.detector
+        return self._graphs(
+            kind, run, frames, lambda: (detector.state_dict(), detector.kept_geometry())
+        )
+
+    def track_frames(
+        self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]
+    ) -> list[InstanceData]:
+        """Run the network on some frames at once, then associate them one after the other.
+
+        Args:
+            session (VideoSession): of the video; it is brought up to date.
+            frames (Tensor): (T, 3, H, W) normalised, padded.
+            samples (list[DetDataSample]): T samples with ``img_shape``.
+
+        Returns:
+            list[InstanceData]: of each frame, its identities; see :meth:`predict`.
+        """
+        states = self.query_states(frames, samples)
+        return [
+            self.track_frame(session, states, t, sample.img_shape)
+            for t, sample in enumerate(samples)
+        ]
+
+    @torch.no_grad()
+    def track_frame(
+        self, session: VideoSession, states: QueryStates, t: int, img_shape: tuple[int, int]
+    ) -> InstanceData:
+        """Select, associate and record the detections of one frame.
+
+        Args:
+            session (VideoSession): of the video; it is brought up to date.
+            states (QueryStates): of some frames.
+            t (int): which of them.
+            img_shape (tuple[int, int]): h, w without padding.
+
+        Returns:
+            InstanceData: the identities of the frame.
+        """
+        # Some hundred queries are too few to keep a GPU busy, and each look at one waits for it.
+        boxes = states.boxes[-1, t].cpu()
+        index, prob = self.detector.select_queries(states.logits[-1, t].cpu(), boxes)
+        chosen = index.to(states.states.device)
+        with self._autocast(states.states.device):
+            masks = self.detector.mask_logits(states, t, chosen, img_shape)
+        embeds = self.embed_head(states.states[-1, t, chosen])
+        return self.associate(session, prob, boxes[index], embeds, masks, img_shape)
+
+    def associate(
+        self,
+        session: VideoSession,
+        prob: Tensor,
+        boxes: Tensor,
+        embeds: Tensor,
+        mask_logits: Tensor,
+        img_shape: tuple[int, int],
+    ) -> InstanceData:
+        """Mask NMS, identities, and masks of the original size for one frame's detections.
+
+        All but the masks goes to the CPU, where it is decided on.
+
+        Args:
+            session (VideoSession): of the video; it is brought up to date.
+            prob (Tensor): (n, K) class probabilities, detections in order of score.
+            boxes (Tensor): (n, 4) cx, cy, w, h over the unpadded size.
+            embeds (Tensor): (n, E).
+            mask_logits (Tensor): (n, H / 4, W / 4) over the padded input.
+            img_shape (tuple[int, int]): h, w without padding.
+
+        Returns:
+            InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
+            class of the identity's mean over time so far.
+        """
+        iou = mask_iou(mask_logits > 0).cpu()
+        prob, boxes, embeds = prob.cpu(), boxes.cpu(), embeds.float().cpu()
+        kept = mask_nms(iou, self.test_cfg['mask_nms_thr']).nonzero()[:, 0]
+        prob, boxes, embeds = prob[kept], boxes[kept], embeds[kept]
+        scores, labels = prob.max(1)
+        ids, session.bank = self.tracker.track(
+            session.bank, session.next_frame, embeds, scores, labels, boxes, iou[kept][:, kept]
+        )
+
+        seen = (ids >= 0).nonzero()[:, 0]
+        result = session.result
+        mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
+        masks = encode_masks(
+            mask_logits_to_image(mask_logits, img_shape, result.ori_shape, flip=session.flip)
+        )
+        bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
+        if session.flip:
+            bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
+        result.add_frame(
+            session.next_frame,
+            ids[seen].numpy(),
+            prob[seen].numpy(),
+            masks,
+            bboxes.numpy(),
+        )
+        session.next_frame += 1
+
+        mean = [result.mean_scores(i) for i in ids[seen].tolist()]
+        return InstanceData(
+            instances_id=ids[seen],
+            labels=torch.tensor([int(m.argmax()) for m in mean], dtype=torch.long),
+            scores=torch.tensor([float(m.max()) for m in mean]),
+            bboxes=bboxes,
+            masks=masks,
+        )

@@ -1,0 +1,1 @@
+"""Kernels: functions of tensors and arrays that know no module."""

@@ -1,0 +1,81 @@
+"""A model prepared for inference gives what it gave before."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from release_fixtures import ROOT, draw_norms
+from torch import nn
+
+from mmvis_cl.fast.fast_inference import prepare_for_inference
+from mmvis_cl.fast.packed_linear import PackedLinear
+from mmvis_cl.registry import MODELS
+
+
+def build(backbone=None, in_channels=None):
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py').model
+        if backbone:
+            cfg.detector.backbone = backbone
+            cfg.detector.neck.in_channels = in_channels
+        model = MODELS.build(cfg)
+    model.init_weights()
+    draw_norms(model)
+    return model.eval()
+
+
+def outputs(model):
+    frames = torch.randn(2, 3, 160, 256, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return model(frames, mode='tensor')
+
+
+@pytest.fixture(scope='module')
+def model():
+    return build()
+
+
+def norms(model):
+    return [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [dict(), dict(fuse_bn=False), dict(convs_channels_last=False), dict(packed_linear=False)],
+)
+def test_outputs_stay(model, options):
+    fast = copy.deepcopy(model)
+    prepare_for_inference(fast, **options)
+    backbone = fast.detector.backbone
+    assert bool(norms(backbone)) == (not options.get('fuse_bn', True))
+    kernel = backbone.layer1[0].conv1.weight
+    in_last = kernel.is_contiguous(memory_format=torch.channels_last)
+    assert in_last == options.get('convs_channels_last', True)
+    swapped = any(type(m) is PackedLinear for m in fast.detector.encoder.modules())
+    assert swapped == options.get('packed_linear', True)
+    expected, found = outputs(model), outputs(fast)
+    for key, value in expected.items():
+        scale = value.abs().max()
+        torch.testing.assert_close(found[key] / scale, value / scale, atol=1e-5, rtol=0)
+
+
+def test_norms_of_other_backbones_stay():
+    """Nobody says that each follows a convolution there."""
+    model = build(
+        dict(
+            type='TimmBackbone',
+            model_name='regnetx_002',
+            out_indices=(2, 3, 4),
+            strides=(8, 16, 32),
+        ),
+        in_channels=[56, 152, 368],
+    )
+    before, expected = len(norms(model)), outputs(model)
+    prepare_for_inference(model)
+    assert len(norms(model)) == before > 0
+    for key, value in outputs(model).items():
+        scale = value.abs().max()
+        torch.testing.assert_close(value / scale, expected[key] / scale, atol=1e-5, rtol=0)
