@@ -45,8 +45,8 @@ def set_up() -> None:
     if not has_compiled_ops():
         _replace_deformable_attention_op()
         _replace_two_stage_ops()
-    if _refuses_own_checkpoints():
-        _load_whole_checkpoints()
+    # Not at the top: it needs torch and mmengine, which must be checked first.
+    importlib.import_module('mmvis_cl.checkpoints.mmengine_loading').read_by_ours()
     if Version(sys.modules['mmdet'].__version__) < Version('3.4'):
         _give_back_np_float()
     if importlib.util.find_spec('mmtrack') is None:
@@ -201,27 +201,6 @@ def _give_back_np_float() -> None:
 
     if 'float' not in vars(np):
         np.float = float
-
-
-def _refuses_own_checkpoints() -> bool:
-    """Whether mmengine cannot load a checkpoint that it wrote itself.
-
-    Its checkpoints hold the log history as Python objects. torch 2.6 stopped loading such objects
-    unless asked to, which mmengine does not before 0.10.8.
-    """
-    torch, mmengine = sys.modules['torch'], sys.modules['mmengine']
-    return Version(torch.__version__) >= Version('2.6') and Version(mmengine.__version__) < Version(
-        '0.10.8'
-    )
-
-
-def _load_whole_checkpoints() -> None:
-    import torch
-    from mmengine.runner import CheckpointLoader
-
-    @CheckpointLoader.register_scheme(prefixes='', force=True)
-    def load_from_local(filename: str, map_location):
-        return torch.load(filename, map_location=map_location, weights_only=False)
 
 
 def _add_mmtrack_scope() -> None:

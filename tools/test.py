@@ -103,9 +103,12 @@ def main() -> None:
 
         from mmengine.dist import is_main_process
 
+        from mmvis_cl.checkpoints.reader import trust_checkpoints
         from mmvis_cl.engine.cli import build_runner, check_checkpoint_file, leave_process_group
         from mmvis_cl.engine.multi_scale_config import use_multi_scale
 
+        if args.trust_checkpoint:
+            trust_checkpoints()
         check_checkpoint_file(args.checkpoint)
         cfg.load_from, cfg.resume = args.checkpoint, False
         if args.tta:

@@ -117,6 +117,10 @@ def main() -> None:
             use_mixed_precision(cfg)
         check_paths(cfg, ('train', 'val'), start)
         compat.set_up_in_tool(cfg.get('custom_imports'))
+        if args.trust_checkpoint:
+            from mmvis_cl.checkpoints.reader import trust_checkpoints
+
+            trust_checkpoints()
 
         from mmvis_cl.engine.cli import build_runner, leave_process_group
         from mmvis_cl.engine.downloads import fetch_pretrained

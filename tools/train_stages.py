@@ -4,6 +4,7 @@ import argparse
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -37,6 +38,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--gpus', type=int, default=1, help='processes, by tools/dist_train.sh')
     parser.add_argument('--amp', action='store_true', help='mixed precision in all stages')
     parser.add_argument('--load-from', metavar='CHECKPOINT', help='where the first stage starts')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let checkpoints make objects of any type, which can run any code: only for files of '
+        'your own',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -72,10 +79,10 @@ def start_options(checkpoint: str | Path, before: Config | None, config: Config)
 
 
 def train_command(
-    config: str, work_dir: Path, options: list[str], gpus: int, amp: bool
+    config: str, work_dir: Path, options: list[str], gpus: int, flags: Sequence[str]
 ) -> list[str]:
     """The command that trains one stage, or goes on with it."""
-    train = [config, '--work-dir', str(work_dir), '--resume', *(['--amp'] if amp else [])]
+    train = [config, '--work-dir', str(work_dir), '--resume', *flags]
     if options:
         train += ['--cfg-options', *options]
     if gpus > 1:
@@ -107,6 +114,7 @@ def main() -> None:
 
         from mmvis_cl.engine.checkpoints import newest_checkpoint
 
+        flags = ['--amp'] * args.amp + ['--trust-checkpoint'] * args.trust_checkpoint
         checkpoint, before = args.load_from, None
         for number, (path, config) in enumerate(zip(args.configs, configs, strict=True), 1):
             work_dir = Path(args.work_dir) / f'{number}_{Path(path).stem}'
@@ -117,7 +125,7 @@ def main() -> None:
             else:
                 start = start_options(checkpoint, before, config) if checkpoint else []
                 command = train_command(
-                    path, work_dir, [*args.cfg_options, *start], args.gpus, args.amp
+                    path, work_dir, [*args.cfg_options, *start], args.gpus, flags
                 )
                 print(f'{title}\n{shlex.join(command)}', flush=True)
                 code = run(command)

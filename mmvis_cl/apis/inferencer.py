@@ -14,12 +14,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mmvis_cl import compat
-from mmvis_cl.checkpoints.release_checkpoint import (
-    from_release,
-    is_release,
-    read_checkpoint,
-    tensors_of,
-)
+from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
+from mmvis_cl.checkpoints.release_checkpoint import from_release, is_release
 from mmvis_cl.config import build_errors_in_one_line, check_names, read_config, set_options
 from mmvis_cl.config.dumped import check_types_are_registered, config_of_text
 from mmvis_cl.config_names import find_config

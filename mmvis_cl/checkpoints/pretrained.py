@@ -125,19 +125,17 @@ def _check_is_there(path: str, name: str) -> None:
 
 def _read(path: str, keys: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """What a checkpoint has under the first of some keys, by default as mmengine looks for it."""
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    if isinstance(checkpoint, dict):
         for key in keys or ('state_dict',):
             if key in checkpoint:
-                return dict(checkpoint[key])
-        return dict(checkpoint)
-    except (OSError, InputError):
-        raise
-    except Exception as error:  # unpickling garbage can raise anything
+                checkpoint = checkpoint[key]
+                break
+    if not isinstance(checkpoint, dict):
         raise InputError(
-            f'{path}: not a PyTorch checkpoint, or cut off when it was written or copied; '
-            'use another one or copy it again'
-        ) from error
+            f'{path}: holds a {type(checkpoint).__name__} in place of weights; give another file'
+        )
+    return {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
 
 
 def _nothing_fits(path: str, name: str, wanted: list[str], found: list[str]) -> InputError:

@@ -6,7 +6,6 @@ from it.
 """
 
 import math
-import pickle
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ import torch
 from torch import Tensor
 
 from mmvis_cl.errors import InputError
-
-from . import inert_pickle
 
 # where `to_release` finds what the release saves and our model has no place for
 REST_KEY = 'release_rest'
@@ -281,80 +278,6 @@ def window_index(bias_table: Tensor, name: str) -> Tensor:
     down = row[:, None] - row + window - 1
     right = column[:, None] - column + window - 1
     return down * side + right
-
-
-def read_checkpoint(path: str, trusted: bool = False, skip_objects: bool = False) -> dict:
-    """Read a checkpoint without letting it run code.
-
-    Args:
-        path (str): of the file.
-        trusted (bool): let it make objects of any type, and so run any code, as the checkpoints
-            that mmengine saves in training need for their logs.
-        skip_objects (bool): put a placeholder where an object of another type stands than tensors
-            and plain values, instead of raising. Runs no code of theirs.
-
-    Returns:
-        dict: its content.
-
-    Raises:
-        InputError: the file is missing, cut off, no checkpoint, or holds other things than tensors
-            and plain values.
-    """
-    try:
-        content = torch.load(
-            path,
-            map_location='cpu',
-            weights_only=not (trusted or skip_objects),
-            pickle_module=inert_pickle if skip_objects else None,
-        )
-    except FileNotFoundError as error:
-        raise InputError(f'{path}: there is no such checkpoint') from error
-    except pickle.UnpicklingError as error:
-        # PyTorch says in its first lines which type it met, and then how to load it unsafely
-        reason = re.search(r'(?:GLOBAL|global) (\S+)', str(error))
-        raise InputError(
-            f'{path}: '
-            + (
-                f'holds an object of type {reason[1]}, and making objects could run code; save it '
-                'again with tensors and plain values only, or, if the file is your own, let it: '
-                '--trust-input'
-                if reason
-                else 'not a PyTorch checkpoint, or a damaged one; copy or download it again'
-            )
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(
-            f'{path}: not a PyTorch checkpoint, or cut off when it was written or copied; copy or '
-            'download it again'
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(
-            f'{path}: holds a {type(content).__name__}, not a state dict; give a checkpoint'
-        )
-    return content
-
-
-def tensors_of(content: dict, path: str) -> dict[str, Tensor]:
-    """The state dict of a checkpoint.
-
-    Args:
-        content (dict): the weights under 'model' (the release's) or 'state_dict' (ours), or bare.
-        path (str): for the error.
-
-    Returns:
-        dict[str, Tensor]: the weights.
-
-    Raises:
-        InputError: it is empty or holds something else than tensors.
-    """
-    weights = content.get('model', content.get('state_dict', content))
-    where = f"{path}: no state dict, neither under 'model' or 'state_dict' nor at the top level"
-    if not isinstance(weights, dict) or not weights:
-        raise InputError(f'{where} ({type(weights).__name__}, empty or of another kind)')
-    other = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
-    if other:
-        raise InputError(f'{where} (not a tensor: {_few(other)})')
-    return weights
 
 
 def is_release(names: Iterable[str]) -> bool:

@@ -19,14 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every converter of checkpoints takes: ``IN OUT [--trust-input]``."""
+    """Add what every converter of checkpoints takes: ``IN OUT [--trust-checkpoint]``."""
     parser.add_argument('input', metavar='IN', help='checkpoint to read')
     parser.add_argument('output', metavar='OUT', help='checkpoint to write')
     parser.add_argument(
+        '--trust-checkpoint',
         '--trust-input',
         action='store_true',
-        help='let IN run code, which checkpoints saved in training do to restore their logs; only '
-        'for files of your own',
+        help='let IN make objects of any type, which can run any code: only for files of your own',
     )
 
 
@@ -44,12 +44,11 @@ def convert(path: str, reverse: bool, trusted: bool) -> dict:
     Raises:
         InputError: See `read_checkpoint`, `tensors_of`, `from_release` and `to_release`.
     """
+    from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
     from mmvis_cl.checkpoints.release_checkpoint import (
         REST_KEY,
         from_release,
         is_release,
-        read_checkpoint,
-        tensors_of,
         to_release,
     )
 
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         InputError: See `convert`, or a path is wrong or cannot be written to.
     """
     check_files(args.input, args.output)
-    checkpoint = convert(args.input, args.reverse, args.trust_input)
+    checkpoint = convert(args.input, args.reverse, args.trust_checkpoint)
     save_whole(checkpoint, args.output)
     (weights,) = (checkpoint[key] for key in ('model', 'state_dict') if key in checkpoint)
     print(f'{args.output}: {len(weights)} tensors')

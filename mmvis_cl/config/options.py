@@ -51,7 +51,7 @@ def parse_run_args(parser: argparse.ArgumentParser, example: str) -> argparse.Na
     """Read the arguments of a tool that runs a config, in one process or several.
 
     Args:
-        parser: Gets ``--cfg-options`` and what launchers say.
+        parser: Gets ``--cfg-options``, ``--trust-checkpoint`` and what launchers say.
         example: Of ``KEY=VALUE``, for the help.
 
     Returns:
@@ -63,6 +63,12 @@ def parse_run_args(parser: argparse.ArgumentParser, example: str) -> argparse.Na
         action=CfgOptions,
         metavar='KEY=VALUE',
         help=f'override settings of the config, as {example}',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='let checkpoints make objects of any type, which can run any code: only for files of '
+        'your own',
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     # Old launchers pass it; torchrun sets LOCAL_RANK.

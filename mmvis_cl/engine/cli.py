@@ -4,15 +4,14 @@ import functools
 import json
 import os
 import sys
-import zipfile
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 
+from mmvis_cl.checkpoints.reader import check_file
 from mmvis_cl.config.build_errors import build_errors_in_one_line, check_checkpoint_hook
 from mmvis_cl.config.read import load_config as load_config
 from mmvis_cl.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
@@ -24,7 +23,7 @@ from mmvis_cl.threads import set_threads, warn_if_busy
 
 
 def check_checkpoint_file(path: str) -> None:
-    """Make sure that a checkpoint is there and whole, without loading it.
+    """Make sure that a checkpoint is there and whole.
 
     Args:
         path: Of the file. Remote ones (``https://`` and the like) are left to mmengine.
@@ -32,25 +31,8 @@ def check_checkpoint_file(path: str) -> None:
     Raises:
         InputError: If it is missing, cut off, or no checkpoint.
     """
-    if '://' in path:
-        return
-    if not os.path.isfile(path):
-        raise InputError(f'{path}: there is no such checkpoint')
-    # The list of a zip archive is at its end: a file that was cut off has none.
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            whole = any(name.endswith('data.pkl') for name in archive.namelist())
-    else:  # PyTorch's format from before 1.6
-        try:
-            CheckpointLoader.load_checkpoint(path, map_location='cpu')
-            whole = True
-        except Exception:  # unpickling garbage can raise anything
-            whole = False
-    if not whole:
-        raise InputError(
-            f'{path}: not a PyTorch checkpoint, or cut off when it was written or copied; '
-            'use another one or copy it again'
-        )
+    if '://' not in path:
+        check_file(path)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -12,7 +12,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import get_external_models, get_torchvision_models
 from torch import nn
 
-from mmvis_cl.checkpoints.release_checkpoint import read_checkpoint, tensors_of
+from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
 from mmvis_cl.errors import InputError, shortened
 
 

@@ -75,12 +75,12 @@ def test_what_a_config_says_of_its_start_is_replaced(name):
 
 
 def test_command_for_one_and_for_several_processes(tmp_path):
-    one = train_stages.train_command('c.py', tmp_path, [], gpus=1, amp=False)
+    one = train_stages.train_command('c.py', tmp_path, [], gpus=1, flags=[])
     assert one == [
         sys.executable, str(ROOT / 'tools' / 'train.py'), 'c.py',
         '--work-dir', str(tmp_path), '--resume',
     ]  # fmt: skip
-    several = train_stages.train_command('c.py', tmp_path, ['a=1'], gpus=8, amp=True)
+    several = train_stages.train_command('c.py', tmp_path, ['a=1'], gpus=8, flags=['--amp'])
     assert several == [
         'bash', str(ROOT / 'tools' / 'dist_train.sh'), 'c.py', '8',
         '--work-dir', str(tmp_path), '--resume', '--amp', '--cfg-options', 'a=1',

@@ -6,7 +6,7 @@
 import argparse
 
 from mmvis_cl.checkpoints.mmdet_checkpoint import from_mmdet
-from mmvis_cl.checkpoints.release_checkpoint import read_checkpoint, tensors_of
+from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
 from mmvis_cl.cli.convert import add_file_arguments, check_files, save_whole
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
@@ -36,7 +36,7 @@ def main() -> None:
     args = parse_args()
     with one_line_errors():
         check_files(args.input, args.output)
-        theirs = tensors_of(read_checkpoint(args.input, args.trust_input), args.input)
+        theirs = tensors_of(read_checkpoint(args.input, args.trust_checkpoint), args.input)
         try:
             weights = from_mmdet(theirs, args.backbone, args.image_network)
         except InputError as error:

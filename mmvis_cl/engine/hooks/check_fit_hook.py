@@ -7,6 +7,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from mmvis_cl.checkpoints.inert_pickle import placeholders
 from mmvis_cl.checkpoints.pretrained import check_pretrained
 from mmvis_cl.checkpoints.release_checkpoint import is_release
 from mmvis_cl.errors import InputError
@@ -58,7 +59,19 @@ class CheckFitHook(Hook):
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Compare the checkpoint's weights with the model's."""
-        weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+        if not isinstance(checkpoint, dict):
+            raise InputError(
+                f'{runner._load_from}: holds a {type(checkpoint).__name__}, not a state dict; give '
+                'a checkpoint'
+            )
+        weights = checkpoint.get('state_dict', checkpoint)
+        if not isinstance(weights, dict):
+            raise InputError(
+                f"{runner._load_from}: holds a {type(weights).__name__} under 'state_dict'; give a "
+                'checkpoint'
+            )
+        if runner._resume:
+            _check_state(checkpoint, runner._load_from or runner.work_dir)
         # The path is known to the runner only; `load_checkpoint()` called by hand may have another.
         name = f'the checkpoint (load_from={runner._load_from})'
         if is_release(weights.get('model', weights)):
@@ -78,6 +91,23 @@ class CheckFitHook(Hook):
             )
             return
         raise misfit.error
+
+
+def _check_state(checkpoint: dict, path: str) -> None:
+    """A run goes on from its state: weights alone are not enough."""
+    meta = checkpoint.get('meta')
+    missing = [key for key in ('meta', 'optimizer', 'message_hub') if key not in checkpoint]
+    if not isinstance(meta, dict) or not {'iter', 'epoch'} <= meta.keys() or missing:
+        raise InputError(
+            f'{path}: has no state of a training to resume ({", ".join(missing) or "meta"}); start '
+            f'from its weights: without --resume, with --cfg-options load_from={path}'
+        )
+    other = next(placeholders(checkpoint), None)
+    if other is not None:
+        raise InputError(
+            f'{path}: the state of the training holds an object of type {other.type_name}, and '
+            'making objects could run code; if the file is your own, let it: --trust-checkpoint'
+        )
 
 
 class Misfit(NamedTuple):

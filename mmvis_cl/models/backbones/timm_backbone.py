@@ -4,17 +4,15 @@ import difflib
 import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-import safetensors.torch
 import timm
 import timm.layers
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmvis_cl.checkpoints.release_checkpoint import read_checkpoint, tensors_of
+from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
 
@@ -263,7 +261,7 @@ class TimmBackbone(BaseModule):
 
     def _file_weights(self, path: str) -> dict[str, Tensor]:
         """The weights of a file, under the names of timm's feature extractor."""
-        weights = _read(path)
+        weights = dict(tensors_of(read_checkpoint(path), path))
         whole = timm.create_model(self.model_name, num_classes=0, **self.timm_kwargs)
         # timm's own translation of other names; in most of its modules it is called so
         translate = getattr(sys.modules[type(whole).__module__], 'checkpoint_filter_fn', None)
@@ -312,20 +310,6 @@ class TimmBackbone(BaseModule):
             f'{path}: not weights of {self.model_name}: {reason}; give the file that timm or the '
             'authors of the model published for this model'
         ) from cause
-
-
-def _read(path: str) -> dict[str, Tensor]:
-    if Path(path).suffix != '.safetensors':
-        try:
-            return dict(tensors_of(read_checkpoint(path), path))
-        except InputError as error:  # its last remedy is an option of the converters
-            raise InputError(str(error).partition(', or, if the file is')[0]) from error
-    try:
-        return safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(
-            f'{path}: cannot be read ({_one_line(error)}); copy or download it again'
-        ) from error
 
 
 def _bare(name: str) -> str:
