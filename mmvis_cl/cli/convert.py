@@ -8,6 +8,7 @@ import argparse
 import os
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.files import whole_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,13 +114,9 @@ def save_whole(checkpoint: dict, path: str) -> None:
     """
     import torch
 
-    part = f'{path}.part'
-    try:
-        torch.save(checkpoint, part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        if os.path.exists(part):
-            os.remove(part)
-        raise InputError(
-            f'{path}: cannot be written; is the disk full, or the folder read-only?'
-        ) from error
+    with whole_file(path, 'wb') as file:
+        try:
+            torch.save(checkpoint, file)
+        except RuntimeError as error:  # of its own writer, for an OSError
+            cause = error.__context__
+            raise cause if isinstance(cause, OSError) else OSError(str(error)) from error

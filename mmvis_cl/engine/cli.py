@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import sys
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -15,8 +14,9 @@ from mmvis_cl.checkpoints.reader import check_file
 from mmvis_cl.config.build_errors import build_errors_in_one_line, check_checkpoint_hook
 from mmvis_cl.config.read import load_config as load_config
 from mmvis_cl.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import InputError
 from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
+from mmvis_cl.files import whole_file
 from mmvis_cl.processes import start_worker
 from mmvis_cl.registry import RUNNERS
 from mmvis_cl.threads import set_threads, warn_if_busy
@@ -122,9 +122,5 @@ def write_figures(path: str, figures: dict) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    out = Path(path)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=2) + '\n')
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    with whole_file(path) as file:
+        file.write(json.dumps(figures, indent=2) + '\n')

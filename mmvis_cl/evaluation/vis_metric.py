@@ -1,9 +1,13 @@
 """The YouTube-VIS metric for mmengine's loops."""
 
 import json
+import os
+import tempfile
+import time
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -280,17 +284,34 @@ class VISMetric(BaseVideoMetric):
         )
 
     def _write(self, tracks: list[dict]) -> None:
+        text = json.dumps(tracks)
         path = Path(f'{self.outfile_prefix}.json')
-        with whole_file(path) as file:
-            file.write(json.dumps(tracks))
+        try:
+            with whole_file(path) as file:
+                file.write(text)
+        except InputError as error:
+            raise InputError(f'{error}; {_kept_elsewhere(text)}') from error
         if self.format_only:
             path = Path(f'{self.outfile_prefix}.zip')
             with (
                 whole_file(path, 'wb') as file,
                 zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive,
             ):
-                archive.writestr('results.json', json.dumps(tracks))
+                archive.writestr('results.json', text)
         MMLogger.get_current_instance().info(f'{len(tracks)} tracks written to {path}')
+
+
+def _kept_elsewhere(text: str) -> str:
+    """Put results that took hours where there is room; what became of them."""
+    log_dir = getattr(MMLogger.get_current_instance(), '_log_file', None)
+    folders = [os.path.dirname(log_dir)] if log_dir else []
+    for folder in [*folders, tempfile.gettempdir(), os.getcwd()]:
+        path = os.path.join(folder, f'results-{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}.json')
+        with suppress(InputError):
+            with whole_file(path) as file:
+                file.write(text)
+            return f'the results are in {path}'
+    return 'the results could be written nowhere; make room and test again'
 
 
 def _id_of(frame: BaseDataElement) -> int | str:

@@ -9,7 +9,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import InputError
+from mmvis_cl.files import whole_file
 
 # Okabe and Ito's colours; markers and hatches tell series apart without them. The first is dark
 # and plain and the second light and hatched, for a copy in black and white.
@@ -103,9 +104,7 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> list[Path]:
     for path in paths:
         # No date in the file, so that the same input gives the same file.
         metadata = {'.svg': {'Date': None}, '.pdf': {'CreationDate': None}}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=200, metadata=metadata.get(path.suffix.lower()))
-        except OSError as error:
-            raise cannot_write(path, error) from error
+        kind = path.suffix.lower()
+        with whole_file(path, 'wb') as file:
+            figure.savefig(file, dpi=200, format=kind[1:], metadata=metadata.get(kind))
     return paths

@@ -162,6 +162,13 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def write(path: Path, texts: list[str]) -> None:
+    """The report so far; whoever reads it meanwhile sees the one before."""
+    part = path.with_name(f'.{path.name}.part')
+    part.write_text('\n'.join(texts))
+    part.replace(path)
+
+
 def main() -> None:
     args = parse_args()
     if args.losses_of:
@@ -181,12 +188,12 @@ def main() -> None:
             failed += [] if good else [part.title]
             print(text, flush=True)
             texts.append(text)
-            args.out.write_text('\n'.join(texts))
+            write(args.out, texts)
         end = (
             f'{len(failed)} parts failed: {"; ".join(failed)}' if failed else 'All parts went well'
         )
         end = f'{end} ({time.monotonic() - start:.0f} s).'
-        args.out.write_text('\n'.join([*texts, end, '']))
+        write(args.out, [*texts, end, ''])
         print(end, f'report: {args.out}', sep='\n')
     sys.exit(bool(failed))
 

@@ -6,6 +6,7 @@ Both sides keep the ids of the videos and annotations, and the images stay where
 import argparse
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -48,9 +49,9 @@ def main() -> None:
             parts = split_videos(content, args.valid_share, args.seed)
         except InputError as error:
             raise InputError(f'{args.annotations}: {error}') from error
-        for out, part in zip(outs, parts, strict=True):
-            with whole_file(out) as file:
-                file.write(json.dumps(part))
+        with ExitStack() as stack:  # both or none
+            for out, part in zip(outs, parts, strict=True):
+                stack.enter_context(whole_file(out)).write(json.dumps(part))
 
     table = Table('videos by class', 'training', 'validation', box=None)
     for category in content['categories']:

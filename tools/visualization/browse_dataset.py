@@ -15,6 +15,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
+from PIL import Image
 from pycocotools import mask as mask_utils
 from rich.progress import track
 
@@ -22,6 +23,7 @@ from mmvis_cl import compat
 from mmvis_cl.config import CfgOptions, build_errors_in_one_line, check_names, load_config
 from mmvis_cl.datasets import VISDataset
 from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.files import check_folder, whole_file
 from mmvis_cl.registry import DATASETS
 from mmvis_cl.visualization import draw_tracks
 
@@ -125,7 +127,7 @@ def main() -> None:
         dataset = DATASETS.build(loader.dataset)
 
     out_dir = Path(args.out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    check_folder(out_dir)
     np.random.seed(args.seed)
     # Every video or image once before any is drawn a second time.
     rounds = -(-args.num // len(dataset))
@@ -137,7 +139,8 @@ def main() -> None:
         ]
         gap = np.full((pictures[0].shape[0], 6, 3), 255, np.uint8)
         sheet = np.hstack([pictures[0], *(part for p in pictures[1:] for part in (gap, p))])
-        cv2.imwrite(str(out_dir / f'{args.split}_{number:03d}.png'), sheet[..., ::-1])
+        with whole_file(out_dir / f'{args.split}_{number:03d}.png', 'wb') as file:
+            Image.fromarray(sheet).save(file, 'PNG')
     print(f'{args.num} samples are in {out_dir}')
 
 

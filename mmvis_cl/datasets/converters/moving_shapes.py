@@ -20,6 +20,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.files import whole_file
 
 CLASSES = ('disk', 'triangle', 'star')
 PATTERNS = ('gradient', 'stripes', 'dots')  # of the classes, in their order
@@ -142,11 +143,14 @@ def make_moving_shapes(
     try:
         for split, num_videos in zip(SPLITS, (train_videos, valid_videos), strict=True):
             _write_split(unfinished, split, num_videos, seed, length, size)
-        (unfinished / 'meta.json').write_text(json.dumps(meta, indent=2) + '\n')
+        with whole_file(unfinished / 'meta.json') as file:
+            file.write(json.dumps(meta, indent=2) + '\n')
         unfinished.chmod(0o755)  # mkdtemp makes it readable to its owner only
         if out_dir.exists():
             shutil.rmtree(out_dir)
         unfinished.rename(out_dir)
+    except InputError as error:
+        raise InputError(str(error).replace(str(unfinished), str(out_dir))) from error
     except OSError as error:
         raise cannot_write(out_dir, error) from error
     finally:
@@ -253,7 +257,8 @@ def _write_split(
         annotations=annotations,
         categories=categories,
     )
-    (root / f'{split}.json').write_text(json.dumps(content))
+    with whole_file(root / f'{split}.json') as file:
+        file.write(json.dumps(content))
 
 
 def _annotation(masks: np.ndarray) -> dict:
