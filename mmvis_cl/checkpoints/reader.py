@@ -119,7 +119,7 @@ def _check_archive(file: BinaryIO, name: str) -> None:
         entries = archive.infolist()
     names = {entry.filename.rpartition('/')[2] for entry in entries}
     if 'data.pkl' not in names:
-        raise InputError(f'{name}: not a PyTorch checkpoint but another zip archive')
+        raise InputError(f'{name}: not a PyTorch checkpoint but another zip archive; give one')
     if 'constants.pkl' in names:
         raise InputError(
             f'{name}: is a TorchScript program, which would be run; save its state_dict() instead'

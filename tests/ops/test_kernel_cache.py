@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmvis_cl.models import compiled_sampling, kernel_cache, try_kernel
+from mmvis_cl.ops import compiled_sampling, kernel_cache, try_kernel
 from mmvis_cl.ops.kernel_cache import Kernel, UnusableError, kernel_folder, load_kernel
 
 COMPILER = next(filter(None, map(shutil.which, ('cc', 'gcc', 'clang'))), None)

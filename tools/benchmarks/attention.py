@@ -21,7 +21,8 @@ from torch import Tensor
 from mmvis_cl.compat import has_compiled_ops
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.models import GatherDeformableAttention, deformable_attention
+from mmvis_cl.models import GatherDeformableAttention
+from mmvis_cl.models.layers import deformable_attention
 
 # name, input size (h, w), levels from stride 8 on, channels, images
 SIZES = (

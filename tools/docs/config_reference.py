@@ -65,7 +65,9 @@ def values_of_configs() -> dict[tuple[str, str], dict[str, object]]:
     """(class, key) -> {name of the config: value}, of all shipped configs."""
     values: dict = defaultdict(dict)
     for path in shipped_configs():
-        for owner, key, value in settings(Config.fromfile(path).to_dict()):
+        config = Config.fromfile(path).to_dict()
+        config.pop('ovis_thresholds', None)  # a base's name for what its leaves put into `model`
+        for owner, key, value in settings(config):
             values[owner, key][path.stem] = value
     return values
 
