@@ -18,6 +18,7 @@ from mmvis_cl.evaluation import VISMetric
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 CONVERTERS = 'dataset_converters'
+MERGE = ['--annotations', 'data/valid.json', '--workers', '1']
 COMMANDS = [
     [f'{CONVERTERS}/split_vis.py', 'data/train.json', 'train.json', 'valid.json'],
     [f'{CONVERTERS}/vis_to_coco.py', 'data/valid.json', 'new/coco.json'],
@@ -28,8 +29,8 @@ COMMANDS = [
     ['analysis_tools/errors.py', 'results.json', 'data/valid.json', '--json', 'new/errors.json'],
     ['analysis_tools/shuffle_identities.py', 'results.json', 'new/shuffled.json'],
     ['mmvis-cl', 'eval', 'results.json', 'data/valid.json', '--json', 'new/scores.json'],
-    ['mmvis-cl', 'merge', 'new/merged.json', 'results.json', 'results.json'],
-    ['mmvis-cl', 'merge', 'new/merged.zip', 'results.json', 'results.json'],
+    ['mmvis-cl', 'merge', 'new/merged.json', 'results.json', 'results.json', *MERGE],
+    ['mmvis-cl', 'merge', 'new/merged.zip', 'results.json', 'results.json', *MERGE],
 ]
 
 
