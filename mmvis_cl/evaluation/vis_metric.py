@@ -193,11 +193,12 @@ class VISMetric(BaseVideoMetric):
                 'VISMetric: the predictions have no masks; it measures models for video instance '
                 'segmentation only'
             )
+        where = f'video {quoted(video["video_id"])}, frame {frame_id}'
         for identity, label, score, rle in zip(
             found.instances_id.tolist(),
             found.labels.tolist(),
             found.scores.tolist(),
-            _encoded(found.masks),
+            _encoded(found.masks, video['ori_shape'], f'{where}, predicted'),
             strict=True,
         ):
             track = video['identities'].setdefault(
@@ -208,10 +209,10 @@ class VISMetric(BaseVideoMetric):
             track['segmentations'][frame_id] = rle
         if self.annotations is None and 'instances' in frame:
             video['truth'] = video['truth'] or {}
-            self._add_truth(video, frame_id, frame.instances)
+            self._add_truth(video, frame_id, frame.instances, where)
 
     @staticmethod
-    def _add_truth(video: dict, frame_id: int, instances: list[dict]) -> None:
+    def _add_truth(video: dict, frame_id: int, instances: list[dict], where: str) -> None:
         for instance in instances:
             track = video['truth'].setdefault(
                 instance['instance_id'],
@@ -221,7 +222,6 @@ class VISMetric(BaseVideoMetric):
                     segmentations=[None] * video['length'],
                 ),
             )
-            where = f'video {quoted(video["video_id"])}, frame {frame_id}'
             track['segmentations'][frame_id] = to_rle(instance['mask'], *video['ori_shape'], where)
 
     def _category_ids(self) -> list[int]:
@@ -337,10 +337,10 @@ def _finished(video: dict) -> dict:
     return video
 
 
-def _encoded(masks: object) -> list[dict]:
+def _encoded(masks: object, size: tuple[int, int], where: str) -> list[dict]:
     """RLE of masks that are RLE, or dense as a tensor or array (n, H, W)."""
     if isinstance(masks, (list, tuple)):
-        return [_text_rle(mask) for mask in masks]
+        return [to_rle(mask, *size, where) for mask in masks]
     if isinstance(masks, torch.Tensor):
         masks = masks.detach().cpu().numpy()
     dense = np.asfortranarray(masks.astype(np.uint8).transpose(1, 2, 0))
@@ -352,5 +352,5 @@ def _text_rle(rle: dict) -> dict:
     counts = rle['counts']
     return dict(
         size=[int(side) for side in rle['size']],
-        counts=counts.decode() if isinstance(counts, bytes) else counts,
+        counts=counts.decode('latin-1') if isinstance(counts, bytes) else counts,
     )

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from broken_rle import broken_counts, only_whole_masks_reach_pycocotools
 from coco_files import CAT_IDS, NAMES, coco_content, write_coco
 from mmdet.datasets import CocoDataset
 
@@ -200,6 +201,14 @@ DAMAGE = {
         dict(size=[60, 80], counts=[5, 5]),
         'covers 10 pixels',
     ),
+    **{
+        f'RLE with {name}': (
+            ('annotations', 0, 'segmentation'),
+            dict(size=[60, 80], counts=counts),
+            'annotation 1: the RLE (is broken|covers)|half a character',
+        )
+        for name, counts in broken_counts(60, 80).items()
+    },
     'a number as mask': (('annotations', 0, 'segmentation'), 5, '5 is no mask'),
 }
 
@@ -214,7 +223,7 @@ def test_every_damage_is_one_line(tmp_path, name, test_mode):
         place = place[step]
     place[last] = value
     (tmp_path / ANN_FILE).write_text(json.dumps(content))
-    with pytest.raises(InputError, match=message) as error:
+    with only_whole_masks_reach_pycocotools(), pytest.raises(InputError, match=message) as error:
         COCOImages(ANN_FILE, data_root=str(tmp_path), pipeline=[], test_mode=test_mode)
     text = str(error.value)
     assert text.startswith(str(tmp_path / ANN_FILE)) and '; ' in text and text.isprintable()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from broken_rle import broken_counts, only_whole_masks_reach_pycocotools
 from mmdet.evaluation.metrics import YouTubeVISMetric
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.structures import InstanceData
@@ -351,3 +352,24 @@ def test_results_of_two_processes(ann_file, truth, detections):
     scores = metric.compute_metrics([video for part in parts for video in pickle.loads(part)])
     expected = run(VISMetric(str(ann_file)), videos)
     assert {f'youtube_vis/{name}': value for name, value in scores.items()} == expected
+
+
+BROKEN = broken_counts(96, 160)
+
+
+@pytest.mark.parametrize('of_file', [True, False], ids=['truth of a file', 'truth of the frames'])
+@pytest.mark.parametrize('kind', [str, bytes])
+@pytest.mark.parametrize('name', BROKEN)
+def test_broken_masks_of_a_model(ann_file, truth, detections, name, kind, of_file):
+    """A model of somebody else can give any RLE."""
+    videos = frame_samples(truth, detections, dense=False, with_instances=not of_file)
+    counts = BROKEN[name]
+    if kind is bytes:
+        counts = counts.encode(errors='surrogatepass')
+    found = next(frame.pred_track_instances for frame in videos[0] if frame.pred_track_instances)
+    found.masks[0]['counts'] = counts
+    metric = VISMetric(ann_file=str(ann_file) if of_file else None)
+    message = r'RLE (is broken|covers)'
+    with only_whole_masks_reach_pycocotools(), pytest.raises(InputError, match=message) as error:
+        run(metric, videos)
+    assert '\n' not in str(error.value)

@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from annotation_readers import (
     HEIGHT,
@@ -22,6 +23,9 @@ from annotation_readers import (
     square,
     write_images,
 )
+from broken_rle import broken_counts, only_whole_masks_reach_pycocotools
+
+from mmvis_cl.ops.rle_counts import pixels_covered
 
 # Who does not look at the masks of annotations, at their boxes, at the names of images.
 NO_MASKS = ('merge', 'split_vis', 'VISMetric')
@@ -31,6 +35,12 @@ NO_IDS = ('shuffle',)  # of the annotations; it does not know them
 DEEP = json.loads('[' * 300 + ']' * 300)
 POLYGON = [[2, 2, 20, 2, 20, 12, 2, 12]]  # 18 x 10 pixels
 NAN, INFINITE = float('nan'), float('inf')
+
+
+@pytest.fixture(autouse=True)
+def guard():
+    with only_whole_masks_reach_pycocotools() as seen:
+        yield seen
 
 
 @pytest.fixture(scope='module')
@@ -122,13 +132,10 @@ MASKS = {
     'has null as counts': (square(2, 2) | dict(counts=None), 'broken'),
     'has a number as counts': (square(2, 2) | dict(counts=7), 'broken'),
     'has an object as counts': (square(2, 2) | dict(counts={}), 'broken'),
-    'is cut': (square(2, 2) | dict(counts=square(2, 2)['counts'][:-1]), 'covers|broken'),
-    'ends within a number': (square(2, 2) | dict(counts='P'), 'broken'),
-    'is of no character': (square(2, 2) | dict(counts=''), 'broken'),
-    'is of other characters': (square(2, 2) | dict(counts='é!'), 'broken'),
-    'has a huge number': (square(2, 2) | dict(counts='oooooooooooooooo0'), 'broken'),
-    'is of a larger frame': (square(2, 2) | dict(counts='PPPPP1'), 'covers'),
-    'is of a smaller frame': (square(2, 2) | dict(counts='5'), 'covers 5 pixels'),
+    **{
+        f'is broken, {name}': (square(2, 2) | dict(counts=counts), 'broken|covers|half a character')
+        for name, counts in broken_counts(HEIGHT, WIDTH).items()
+    },
     'has negative counts': (square(2, 2) | dict(counts=[-8, HEIGHT * WIDTH + 8]), 'broken'),
     'has fractions as counts': (square(2, 2) | dict(counts=[0.5, 767.5]), 'broken'),
     'has counts in lists': (square(2, 2) | dict(counts=[[HEIGHT * WIDTH]]), 'broken'),
@@ -349,6 +356,40 @@ def test_damage_to_results_is_told_in_one_line_by_all_that_read_them(files, name
         if line or reader not in unmoved:
             assert line.startswith(at['results']), (reader, line)
             assert re.search(text, line), (reader, line)
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_no_damage_to_the_characters_of_a_mask_reaches_pycocotools(files, seed):
+    """Of a mask in any place: what is said, or that it was a mask all the same, is said by all."""
+    rng = np.random.default_rng(seed)
+    annotations, results = make_annotations(), make_results()
+    content, file = [(annotations['annotations'], 'annotations'), (results, 'results')][seed % 2]
+    masks = [rle for entry in content for rle in entry['segmentations'] if rle]
+    rle = masks[rng.integers(len(masks))]
+    characters = list(rle['counts'])
+    for _ in range(rng.integers(1, 4)):
+        place = rng.integers(len(characters) + 1)
+        characters[place : place + rng.integers(3)] = map(
+            chr, rng.integers(48, 112, rng.integers(3))
+        )
+    rle['counts'] = ''.join(characters)
+    try:
+        whole = pixels_covered(rle['counts']) == HEIGHT * WIDTH
+    except ValueError:
+        whole = False
+    at = files(annotations, results)
+    for reader in OF_ANNOTATIONS if file == 'annotations' else OF_RESULTS:
+        if file == 'results' or reader not in NO_MASKS:
+            assert bool(complaint(reader, at)) != whole, reader
+
+
+def test_masks_do_reach_pycocotools(files, guard):
+    """Else the guard would guard nothing."""
+    at = files()
+    for reader in ('errors', 'compare', 'vis_to_coco', 'BoxTrackMetric'):
+        guard.clear()
+        read(reader, at)
+        assert sum(guard), reader
 
 
 BYTES = {

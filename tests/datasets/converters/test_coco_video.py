@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from broken_rle import broken_counts, only_whole_masks_reach_pycocotools
 from PIL import Image
 from pycocotools import mask as mask_utils
 from small_videos import write_video
@@ -15,6 +16,8 @@ from mmvis_cl.datasets.converters.own_videos import write_data_set
 from mmvis_cl.errors import InputError
 from mmvis_cl.outputs import COCOVideoOutput
 from mmvis_cl.structures.frame_result import FrameResult
+
+BROKEN = broken_counts(20, 30)
 
 
 def rle(rows, columns):
@@ -185,6 +188,14 @@ def test_broken_entries(read, content, kind, index, change, message):
     with pytest.raises(InputError, match=message) as error:
         read()
     assert '\n' not in str(error.value) and '; ' in str(error.value)
+
+
+@pytest.mark.parametrize('name', BROKEN)
+def test_broken_masks(read, content, name):
+    content['annotations'][1]['segmentation'] = dict(size=[20, 30], counts=BROKEN[name])
+    message = r'annotation 2: the RLE (is broken|covers)|half a character'
+    with only_whole_masks_reach_pycocotools(), pytest.raises(InputError, match=message):
+        read()
 
 
 def test_numbers_as_text_and_odd_numbers(read, content):
