@@ -75,6 +75,7 @@ constraints: $(UV)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config \
 	  .github/ISSUE_TEMPLATE/config.yml
@@ -87,7 +88,7 @@ ops: $(INSTALLED)
 	$(BIN)/python tools/build_ops.py
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find mmvis_cl tests tools configs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean

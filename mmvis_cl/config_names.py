@@ -1,6 +1,7 @@
 """Configs that are named instead of given by path."""
 
 import difflib
+import os
 from pathlib import Path
 
 from mmvis_cl.errors import InputError
@@ -24,7 +25,7 @@ def config_folder() -> Path:
     )
 
 
-def find_config(name: str | Path) -> Path:
+def find_config(name: str | os.PathLike) -> Path:
     """The file of a config.
 
     Args:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -83,6 +83,10 @@ class VISInferencer:
         cfg_options: dict | None = None,
     ) -> None:
         self.device = _device(device)
+        if weights is None:
+            raise InputError(
+                'weights: none were given, and an untrained model finds nothing; give a checkpoint'
+            )
         content = None
         if isinstance(config, Config):
             cfg, where = config.copy(), config.filename or 'the config'
@@ -188,7 +192,7 @@ class VISInferencer:
         classes: Sequence[str] | None = None,
         score_thr: float | None = None,
         progress: Callable[[int], None] | None = None,
-    ) -> Iterator[FrameResult]:
+    ) -> Generator[FrameResult, None, None]:
         """Track a video and give each frame as soon as it is done.
 
         With ``tta`` the source is read twice, for tracks are merged when all frames are known: the
@@ -310,7 +314,7 @@ class TrackingSession:
             longest = max(result.length for result in results)
             for result in results:  # after Ctrl-C some may be a pass behind
                 result.length = longest
-            self._merged = merge_video_results(results, **self._inferencer._merge_cfg)
+            self._merged = merge_video_results(results, **(self._inferencer._merge_cfg or {}))
         return self._merged
 
     def _selected(self, tracks: Iterable[Track]) -> list[Track]:
@@ -357,7 +361,7 @@ class TrackingSession:
         start: int = 0,
         max_frames: int | None = None,
         progress: Callable[[int], None] | None = None,
-    ) -> Iterator[FrameResult]:
+    ) -> Generator[FrameResult, None, None]:
         """Track the frames of a source, as the next ones of the video; see the inferencer's."""
         source, ours = self._open(source, start, max_frames)
         merged = self._inferencer._merge_cfg is not None
@@ -371,7 +375,7 @@ class TrackingSession:
                 else f'{source.name}: with tta a video must come from one source; reset() first'
             )
 
-        def frames() -> Iterator[FrameResult]:
+        def frames() -> Generator[FrameResult, None, None]:
             try:
                 for images, instances in self._passes(source, progress):
                     if not merged:
@@ -400,17 +404,19 @@ class TrackingSession:
         finally:
             if ours:
                 source.close()
+        assert self.result is not None  # a source without frames is an error
         return self.result
 
     def _open(self, source: Source, start: int, max_frames: int | None) -> tuple[VideoSource, bool]:
         """The source, and whether it is ours to close."""
-        ours = not isinstance(source, VideoSource)
-        if ours:
-            source = open_source(source, start, max_frames)
+        if not isinstance(source, VideoSource):
+            opened = open_source(source, start, max_frames)
         elif start or max_frames is not None:
             raise ValueError('start and max_frames go to open_source where a VideoSource is given')
-        self.name = self.name or source.name
-        return source, ours
+        else:
+            opened = source
+        self.name = self.name or opened.name
+        return opened, opened is not source
 
     def _passes(
         self, source: VideoSource, progress: Callable[[int], None] | None
@@ -440,7 +446,7 @@ class TrackingSession:
             )
         runs = inferencer._pipeline([frame.image for frame in frames], self.length)
         begin = not self._runs
-        first_run = None
+        first_run: list[InstanceData] = []
         for number, (inputs, sample) in enumerate(runs):
             data = inferencer.model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]))
             samples = list(data['data_samples'][0])
@@ -485,7 +491,7 @@ class TrackingSession:
 
     def _merged_frames(self, source: VideoSource) -> Iterator[FrameResult]:
         """The frames with the merged tracks; where some share an identity, the best of them."""
-        best = {}
+        best: dict[int, Track] = {}
         for track in self._merged_result().tracks:
             if track.identity not in best or track.score > best[track.identity].score:
                 best[track.identity] = track
@@ -503,7 +509,15 @@ class TrackingSession:
                 [track.segmentations[t] for track in tracks],
             )
 
-    def _frame_result(self, frame, identities, labels, scores, bboxes, rles) -> FrameResult:
+    def _frame_result(
+        self,
+        frame: SourceFrame,
+        identities: Sequence | np.ndarray,
+        labels: Sequence | np.ndarray,
+        scores: Sequence | np.ndarray,
+        bboxes: Sequence | np.ndarray,
+        rles: Sequence[dict],
+    ) -> FrameResult:
         return FrameResult(
             frame.index,
             frame.time,
@@ -599,11 +613,7 @@ def _device(device: str | torch.device | None) -> torch.device:
     return device
 
 
-def _read(weights: str | os.PathLike | None) -> dict:
-    if weights is None:
-        raise InputError(
-            'weights: none were given, and an untrained model finds nothing; give a checkpoint'
-        )
+def _read(weights: str | os.PathLike) -> dict:
     return read_checkpoint(os.fspath(weights), skip_objects=True)
 
 

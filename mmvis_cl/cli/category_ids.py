@@ -62,7 +62,8 @@ def ids_of_classes(
                     f'({", ".join(classes[:3])}, ...); give one for each, in this order'
                 )
             return [number for _, number in pairs]
-        of_name, where = dict(pairs), '--category-ids'
+        of_name = {name: number for name, number in pairs if name is not None}
+        where = '--category-ids'
     else:
         return list(range(1, len(classes) + 1))
     missing = [name for name in classes if name not in of_name]

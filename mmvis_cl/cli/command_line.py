@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--version', action='version', version=f'mmvis_cl {__version__}')
     commands = parser.add_subparsers(title='commands', metavar='COMMAND', required=True)
     for name, module in COMMANDS.items():
-        summary = module.__doc__.splitlines()[0].rstrip('.')
+        summary = (module.__doc__ or name).splitlines()[0].rstrip('.')  # python -OO has none
         _set_up_parser(
             commands.add_parser(
                 name,

@@ -49,7 +49,7 @@ class FrameProgress:
         self._progress.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
     @property

@@ -79,13 +79,13 @@ def _commit() -> str:
 
 
 def _version(name: str, distributions: tuple[str, ...]) -> str:
-    installed = []
+    found = []
     for distribution in distributions or (name,):
         try:
-            installed.append(f'{distribution} {importlib.metadata.version(distribution)}')
+            found.append(f'{distribution} {importlib.metadata.version(distribution)}')
         except importlib.metadata.PackageNotFoundError:
             continue
-    installed = ' and '.join(installed) or 'not installed'
+    installed = ' and '.join(found) or 'not installed'
     try:
         version = getattr(importlib.import_module(name), '__version__', None)
     # mmdet asserts that mmcv and mmengine fit, and a broken extension can raise anything

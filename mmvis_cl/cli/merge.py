@@ -8,7 +8,7 @@ import argparse
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _merge_videos(
-    jobs: list[list[list[dict]]], options: dict, workers: int
+    jobs: Iterable[list[list[dict]]], options: dict, workers: int
 ) -> Iterator[list[dict]]:
     """The merged tracks of each video in turn."""
     from mmvis_cl.evaluation import merge_tracks

@@ -15,7 +15,7 @@ import re
 import sys
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmvis_cl.cli.category_ids import ids_of_classes, parse_category_ids
 from mmvis_cl.config_names import find_config
@@ -192,7 +192,8 @@ def run(args: argparse.Namespace) -> int:
     if len(args.source) == 1:
         return _track_source(args, args.source[0], None, set())
     inferencer = VISInferencer(args.config, args.weights, args.device, amp=args.amp, tta=args.tta)
-    failed, names = [], set()
+    failed: list[str] = []
+    names: set[str] = set()
     for number, source in enumerate(args.source):
         job = argparse.Namespace(**vars(args) | dict(video_id=args.video_id + number))
         try:
@@ -404,8 +405,6 @@ def _above(frame: 'FrameResult', score_thr: float) -> 'FrameResult':
     index = (frame.scores > score_thr).nonzero()[0]
     arrays = ('identities', 'labels', 'scores', 'bboxes')
     lists = ('classes', 'rles')
-    return replace(
-        frame,
-        **{name: getattr(frame, name)[index] for name in arrays},
-        **{name: [getattr(frame, name)[i] for i in index] for name in lists},
-    )
+    shown: dict[str, Any] = {name: getattr(frame, name)[index] for name in arrays}
+    shown |= {name: [getattr(frame, name)[i] for i in index] for name in lists}
+    return replace(frame, **shown)

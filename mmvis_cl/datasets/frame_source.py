@@ -3,7 +3,7 @@
 import itertools
 import logging
 from abc import abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
 from typing import NamedTuple
@@ -84,7 +84,7 @@ class VideoSource:
     def close(self) -> None:
         """Give back what the source holds open between iterations."""
 
-    def __iter__(self) -> Iterator[SourceFrame]:
+    def __iter__(self) -> Generator[SourceFrame, None, None]:
         """The frames from ``start`` on.
 
         Raises:

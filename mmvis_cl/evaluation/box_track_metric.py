@@ -1,10 +1,13 @@
 """The YouTube-VIS metric for models that track boxes."""
 
+from typing import Any
+
 import numpy as np
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.datasets.segmentations import masks_of_track
+from mmvis_cl.errors import InputError
 from mmvis_cl.registry import METRICS
 
 from .vis_metric import VISMetric
@@ -28,9 +31,11 @@ class BoxTrackMetric(VISMetric):
 
     default_prefix = 'box_track'
 
-    def __init__(self, ann_file: str, any_class: bool = False, **kwargs) -> None:
+    def __init__(self, ann_file: str, any_class: bool = False, **kwargs: Any) -> None:
         super().__init__(ann_file=ann_file, **kwargs)
         self.any_class = any_class
+        if self.annotations is None:
+            raise InputError('BoxTrackMetric: ann_file is None; give annotations with masks')
         sizes = {v['id']: (v['height'], v['width']) for v in self.annotations['videos']}
         tracks = []
         for index, track in enumerate(self.annotations.get('annotations') or []):

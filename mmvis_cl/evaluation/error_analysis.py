@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -115,11 +116,11 @@ class _MendableEvaluation(TrackEvaluation):
     (n,) at the first threshold; ``missed`` (T, m).
     """
 
-    def __init__(self, *args: object) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.params.areaRng, self.params.areaRngLbl = [[0, np.inf]], ['all']
         self.params.maxDets = self.params.maxDets[-1:]
-        self._pairs = None
+        self._pairs: list | None = None
 
     def _table(self, tracks: Sequence[dict]) -> dict[str, np.ndarray]:
         return super()._table(tracks) | dict(index=np.arange(len(tracks)))
@@ -147,9 +148,9 @@ class _MendableEvaluation(TrackEvaluation):
                 self.kinds[:, found] = np.where(wrong, _KIND_INDEX['background'], -1)
                 continue
             overlaps = VideoOverlaps(
-                [self._predicted[i]['masks'] for i in self._found['index'][found]],
+                [self._predicted[i]['masks'] for i in self._found['index'][found].tolist()],
                 self._found['class'][found],
-                [self._annotated[i]['masks'] for i in truth],
+                [self._annotated[i]['masks'] for i in truth.tolist()],
                 self._truth['class'][truth],
             )
             for level, threshold in enumerate(thresholds):
@@ -307,7 +308,7 @@ def _by_track_length(evaluation: _MendableEvaluation) -> list[dict]:
     ]
 
 
-def _both_ap(evaluation: _MendableEvaluation, *args: object, **kwargs: object) -> dict[str, float]:
+def _both_ap(evaluation: _MendableEvaluation, *args: Any, **kwargs: Any) -> dict[str, float]:
     precision = evaluation.average_precisions(*args, **kwargs)
     return dict(AP=float(np.mean(precision)), AP50=float(precision[0]))
 

@@ -41,7 +41,8 @@ def identity_events(
     Returns:
         The events of each frame.
     """
-    events, last = [], {}
+    events: list[FrameEvents] = []
+    last: dict[int, int] = {}
     before: dict[int, int] = {}
     for frame in range(frame_iou.shape[2]):
         iou = frame_iou[..., frame]

@@ -42,11 +42,11 @@ def long_video_ids(annotations: dict, long_videos: LongVideos) -> set[int | str]
             video_id for video_id, video in videos.items() if video_length(video) >= long_videos
         }
     elif not isinstance(long_videos, str) or long_videos.endswith(('.json', '.txt')):
-        from_file = isinstance(long_videos, str)
-        name = long_videos if from_file else 'long_videos (a list of ids)'
-        if from_file:
+        if isinstance(long_videos, str):
+            name = long_videos
             found = _read_ids(long_videos, videos)
         else:
+            name = 'long_videos (a list of ids)'
             found = {video_id for video_id in long_videos if isinstance(video_id, (int, str))}
             if len(found) < len(set(map(str, long_videos))):
                 raise InputError(f'{name}: has something that is no id; give ids of videos')

@@ -130,7 +130,10 @@ def _iou_across_runs(runs: Sequence[Sequence[dict]], min_iou: float) -> np.ndarr
 
     An identity gives several tracks with the same masks, one a class: they are compared once.
     """
-    unique, place, first, classes = [], [], [0], []
+    unique: list[list] = []
+    place: list[int] = []
+    first = [0]
+    classes: list[set[int]] = []
     for tracks in runs:
         shared = SharedMasks()
         for track in tracks:

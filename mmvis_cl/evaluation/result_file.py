@@ -98,7 +98,9 @@ def check_results_alone(results: list[dict], name: str) -> list[dict]:
     Raises:
         InputError: A track lacks something, or those of a video do not fit each other.
     """
-    lengths, sizes, checked = {}, {}, []
+    lengths: dict[int, int] = {}
+    sizes: dict[int, list] = {}
+    checked = []
     for index, track in enumerate(results):
         where = f'{name}: entry {index}'
         _check_types(track, where)
@@ -113,8 +115,9 @@ def check_results_alone(results: list[dict], name: str) -> list[dict]:
                 raise InputError(
                     f'{where}: the size of a mask is {quoted(size)}; give [height, width]'
                 )
-            check_size(*size, where)
-            masks = masks_of_track(masks, *sizes.setdefault(video_id, size), where)
+            check_size(size[0], size[1], where)
+            height, width = sizes.setdefault(video_id, size)
+            masks = masks_of_track(masks, height, width, where)
         checked.append(dict(track, segmentations=masks))
     return checked
 

@@ -22,15 +22,15 @@ def shuffle_identities(results: list[dict], seed: int = 0) -> list[dict]:
         Tracks in the same format; ``results`` is left as it is.
     """
     rng = np.random.default_rng(seed)
-    videos = defaultdict(dict)
+    videos: defaultdict[int, dict] = defaultdict(dict)
     for track in results:
         masks = tuple(str(mask['counts']) if mask else None for mask in track['segmentations'])
         identity = videos[track['video_id']].setdefault(masks, (track['segmentations'], {}))
         identity[1][track['category_id']] = track['score']
 
-    shuffled = []
-    for video_id, identities in videos.items():
-        identities = list(identities.values())
+    shuffled: list[dict] = []
+    for video_id, by_masks in videos.items():
+        identities = list(by_masks.values())
         length = len(identities[0][0])
         orders = np.stack([rng.permutation(len(identities)) for _ in range(length)])
         for order in orders.T:
@@ -39,7 +39,7 @@ def shuffle_identities(results: list[dict], seed: int = 0) -> list[dict]:
             classes = [
                 identities[old][1] for old, mask in zip(order, segmentations, strict=True) if mask
             ]
-            totals = defaultdict(float)
+            totals: defaultdict[int, float] = defaultdict(float)
             for scores in classes:
                 for category_id, score in scores.items():
                     totals[category_id] += score

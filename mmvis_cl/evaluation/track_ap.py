@@ -10,7 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -200,7 +200,7 @@ def score_tracks(
     if long_videos is not None:
         long_ids = long_video_ids(annotations, long_videos)
         parts = dict(short=set(videos) - long_ids, long=long_ids)
-    scores = {
+    scores: dict[str, Any] = {
         f'{name}_{part}': value
         for part, video_ids in parts.items()
         for name, value in _figures(evaluation, video_ids).items()
@@ -220,9 +220,9 @@ def score_tracks(
         }
         scores.update(num_videos=len(videos), num_tracks=len(annotated), num_results=len(predicted))
         for part, video_ids in parts.items():
-            tracks, results = _tracks_of(video_ids, annotated, predicted)
+            true, results = _tracks_of(video_ids, annotated, predicted)
             scores[f'num_videos_{part}'] = len(video_ids)
-            scores[f'num_tracks_{part}'] = len(tracks)
+            scores[f'num_tracks_{part}'] = len(true)
             scores[f'num_results_{part}'] = len(results)
     return scores
 

@@ -2,11 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pycocotools.mask as mask_util
 
 from .track_runs import TrackRuns
+
+T = TypeVar('T')
 
 # pycocotools counts the masks of a call in 8 bits.
 _MASKS_A_CALL = 255
@@ -21,11 +24,9 @@ class SharedMasks:
     """
 
     def __init__(self) -> None:
-        self._values = defaultdict(list)
+        self._values: defaultdict[tuple, list] = defaultdict(list)
 
-    def get(
-        self, segmentations: list, make: Callable[[], object], scope: Hashable = None
-    ) -> object:
+    def get(self, segmentations: list, make: Callable[[], T], scope: Hashable = None) -> T:
         """The value of a list of masks.
 
         Args:

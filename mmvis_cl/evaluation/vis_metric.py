@@ -97,7 +97,7 @@ class VISMetric(BaseVideoMetric):
         )
         if long_videos is not None and self.annotations is not None:
             long_video_ids(self.annotations, long_videos)  # the same for what tells the long videos
-        self._open_videos = {}
+        self._open_videos: dict[int | str, dict] = {}
 
     def process(self, data_batch: object, data_samples: Sequence) -> None:
         """Take in the predictions of a batch.
@@ -141,7 +141,7 @@ class VISMetric(BaseVideoMetric):
         Returns:
             The scores, unrounded; empty with ``format_only``.
         """
-        videos = {}
+        videos: dict[int, dict] = {}
         for video in results:
             if 'tracks' not in video:
                 raise InputError(
@@ -222,7 +222,8 @@ class VISMetric(BaseVideoMetric):
                     segmentations=[None] * video['length'],
                 ),
             )
-            track['segmentations'][frame_id] = to_rle(instance['mask'], *video['ori_shape'], where)
+            height, width = video['ori_shape']
+            track['segmentations'][frame_id] = to_rle(instance['mask'], height, width, where)
 
     def _category_ids(self) -> list[int]:
         """The category id of each label."""
@@ -337,7 +338,9 @@ def _finished(video: dict) -> dict:
     return video
 
 
-def _encoded(masks: object, size: tuple[int, int], where: str) -> list[dict]:
+def _encoded(
+    masks: torch.Tensor | np.ndarray | list | tuple, size: tuple[int, int], where: str
+) -> list[dict]:
     """RLE of masks that are RLE, or dense as a tensor or array (n, H, W)."""
     if isinstance(masks, (list, tuple)):
         return [to_rle(mask, *size, where) for mask in masks]

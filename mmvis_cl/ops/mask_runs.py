@@ -41,13 +41,13 @@ def encode_from_runs(masks: Tensor) -> list[dict]:
             break
         size[larger] += 1
     first = size.cumsum() - size
-    text = np.empty(size.sum(), np.uint8)
+    letters = np.empty(size.sum(), np.uint8)
     left = np.arange(len(size))
     for i in range(size.max()):
         left = left[size[left] > i]
         group = (written[left] >> 5 * i) & 31
-        text[first[left] + i] = 48 + group + 32 * (size[left] > i + 1)
-    text = text.tobytes().decode()
+        letters[first[left] + i] = 48 + group + 32 * (size[left] > i + 1)
+    text = letters.tobytes().decode()
     ends = np.append(size.cumsum()[starts[1:] - 1], len(text)).tolist()
     return [
         dict(size=[h, w], counts=text[start:end])

@@ -43,7 +43,7 @@ class COCOVideoOutput(Output):
         name: str,
         fps: float,
         video_id: int = 1,
-        category_ids: Sequence[int] | None = None,
+        category_ids: Sequence[int | str] | None = None,
     ) -> None:
         super().__init__(path)
         self.classes = classes
@@ -51,8 +51,8 @@ class COCOVideoOutput(Output):
         self.fps = fps
         self.video_id = video_id
         self.category_ids = category_ids or range(1, len(classes) + 1)
-        self._size = None
-        self._images = []
+        self._size: tuple[int, ...] | None = None
+        self._images: list[dict] = []
         self._annotations = 0
         self._part = unfinished_name(self.path)
         self._file = self._part.open('w', encoding='utf-8')

@@ -4,6 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.files import check_new_file
@@ -52,7 +53,12 @@ class Output(ABC):
     def __enter__(self) -> 'Output':
         return self
 
-    def __exit__(self, error_type, error, traceback) -> None:
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if error_type is None or issubclass(error_type, KeyboardInterrupt):
             self.close()
         else:

@@ -25,7 +25,7 @@ def davis_palette() -> np.ndarray:
     for bit in range(8):
         for channel in range(3):
             palette[:, channel] |= ((index >> channel & 1) << (7 - bit)).astype(np.uint8)
-        index = index >> 3
+        index >>= 3
     return palette
 
 

@@ -21,8 +21,8 @@ class YouTubeVISOutput(Output):
 
     Args:
         path: Ends in ``.json``.
-        video_result: Gives the result of the video when it is over; its frame 0 is the first frame
-            that was written.
+        video_result: Gives the result of the video when it is over, None if it had no frames; its
+            frame 0 is the first frame that was written.
         video_id: The video's id in the annotation file.
         category_ids: Of each label; label + 1 if None, as in YouTube-VIS and OVIS.
         classes: Name of each label. Each track has its name as ``category``, so that the file says
@@ -37,9 +37,9 @@ class YouTubeVISOutput(Output):
     def __init__(
         self,
         path: str | os.PathLike,
-        video_result: Callable[[], VideoResult],
+        video_result: Callable[[], VideoResult | None],
         video_id: int = 1,
-        category_ids: Sequence[int] | None = None,
+        category_ids: Sequence[int | str] | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:
         super().__init__(path)
@@ -55,7 +55,8 @@ class YouTubeVISOutput(Output):
         with whole_file(self.path) as file:
             file.write('[')
             separator = ''
-            for track in self.video_result().tracks:
+            result = self.video_result()
+            for track in [] if result is None else result.tracks:
                 # Frames that were tracked but not written any more are left out: they go through
                 # the network several at a time.
                 segmentations = track.segmentations[: self.frames]
@@ -74,7 +75,7 @@ class YouTubeVISOutput(Output):
                 separator = ',\n'
             file.write(']\n')
 
-    def _category_id(self, label: int) -> int:
+    def _category_id(self, label: int) -> int | str:
         return label + 1 if self.category_ids is None else self.category_ids[label]
 
     def _clean_up(self) -> None:

@@ -1,6 +1,7 @@
 """From mask logits to masks of the original size to COCO RLE: the one place for all users."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -92,7 +93,7 @@ def vote_on_masks(
     left = [sum(votes[i] for i in order[n:]) for n in range(len(votes) + 1)]
     everywhere = object()
 
-    def pixels_with(needed: int, n: int, masks: Sequence, known: dict) -> dict | object | None:
+    def pixels_with(needed: int, n: int, masks: Sequence, known: dict) -> Any:
         """Where the masks from the nth on have at least the votes that are needed."""
         if needed <= 0:
             return everywhere

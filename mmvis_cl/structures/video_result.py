@@ -206,7 +206,7 @@ class MergedResult(VideoResult):
 
     merged: list[Track] = field(default_factory=list)
 
-    def add_frame(self, *args, **kwargs) -> None:
+    def add_frame(self, *args: object, **kwargs: object) -> None:
         """Not possible any more."""
         raise TypeError('the result is finished; add frames to the results that it was merged from')
 

@@ -142,3 +142,11 @@ def test_python_m_is_the_same_command(monkeypatch, capsys, files):
         runpy.run_module('mmvis_cl', run_name='__main__')
     assert stop.value.code == 2
     assert capsys.readouterr().err == f'error: {files}/none.json: no such file\n'
+
+
+def test_help_where_python_drops_docstrings():
+    """``-OO``: the commands are listed all the same."""
+    code = "import mmvis_cl_command, sys; sys.argv[1:] = ['--help']; mmvis_cl_command.main()"
+    done = subprocess.run([sys.executable, '-OO', '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '    track ' in done.stdout

@@ -8,6 +8,7 @@ from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
+from mmvis_cl.errors import InputError
 from mmvis_cl.registry import METRICS
 
 H, W = 40, 60
@@ -89,3 +90,8 @@ def test_classes_count_unless_told_otherwise(ann_file):
     assert score(build(ann_file, any_class=True), BOX, label=0)['box_track/AP'] == pytest.approx(1)
     one = build(ann_file, classes=('thing',), any_class=True)
     assert score(one, BOX, label=0)['box_track/AP'] == pytest.approx(1)
+
+
+def test_boxes_without_annotations_are_an_error():
+    with pytest.raises(InputError, match='ann_file is None; give annotations'):
+        METRICS.build(dict(type='BoxTrackMetric', ann_file=None))
