@@ -1,6 +1,6 @@
-"""Every config says the same as before its lines were shared out among bases.
+"""Every config says what it said when the dumps were written: a base that changes, changes many.
 
-``python tests/test_resolved_configs.py`` writes what they say now, for a change that is meant.
+``python tests/test_resolved_configs.py`` writes what they say now, after a change that is meant.
 """
 
 import gzip
@@ -67,7 +67,7 @@ def test_config_is_the_same(name, before, monkeypatch):
     for place, (old, _) in list(different.items()):
         if old is None and place.partition('.')[0] not in SETTINGS:
             del different[place]
-    assert not different
+    assert not different, f'{different}; if that is meant: python tests/test_resolved_configs.py'
 
 
 if __name__ == '__main__':
