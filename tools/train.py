@@ -52,7 +52,7 @@ def save_on_bad_input(runner: 'Runner') -> None:
     """Keep the iterations since the last checkpoint, so that ``--resume`` goes on from here."""
     from mmengine.runner import BaseLoop
 
-    from mmvis_cl.engine.checkpoints import save_now
+    from mmvis_cl.engine.hooks.whole_checkpoint_hook import save_now
 
     if not isinstance(runner._train_loop, BaseLoop) or runner.iter == 0:
         return

@@ -14,6 +14,7 @@ import mmvis_cl_command
 if __name__ == '__main__':
     mmvis_cl_command.put_off_set_up()  # wrong arguments are answered before torch is imported
 
+from mmvis_cl import compat
 from mmvis_cl.config import check_loaders, check_names, check_paths, load_config
 from mmvis_cl.config.options import read_option
 from mmvis_cl.errors import InputError, one_line_errors
@@ -112,6 +113,7 @@ def main() -> None:
             check_loaders(config, ('train', 'val'))
             check_paths(config, ('train', 'val'), '' if number else args.load_from)
 
+        compat.set_up_in_tool()
         from mmvis_cl.engine.checkpoints import newest_checkpoint
 
         flags = ['--amp'] * args.amp + ['--trust-checkpoint'] * args.trust_checkpoint

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.runner import Runner
 
@@ -46,28 +45,6 @@ def name_last_checkpoint(runner: Runner, path: str) -> None:
     """
     with whole_file(os.path.join(runner.work_dir, 'last_checkpoint')) as file:
         file.write(path)
-
-
-def save_now(runner: Runner, iteration: int) -> str:
-    """Save a checkpoint between two of the checkpoint hook's; in the main process alone.
-
-    Args:
-        runner: Of the training.
-        iteration: How many are done.
-
-    Returns:
-        Its path.
-    """
-    name = f'iter_{iteration}.pth'
-    path = os.path.join(runner.work_dir, name)
-    if is_main_process():
-        # One that the checkpoint hook has just saved. A file of this name alone may be older.
-        if path not in [getattr(hook, 'last_ckpt', None) for hook in runner.hooks]:
-            # `iter` is given because save_checkpoint() counts the iteration under way as done.
-            meta = dict(iter=iteration, epoch=runner.epoch)
-            runner.save_checkpoint(runner.work_dir, name, meta=meta, by_epoch=False)
-        name_last_checkpoint(runner, path)
-    return path
 
 
 def newest_checkpoint(work_dir: str | os.PathLike) -> tuple[str | None, list[str]]:

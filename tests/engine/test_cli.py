@@ -87,6 +87,7 @@ class StateOfWorker(torch.utils.data.Dataset):
 @pytest.mark.parametrize('hook', [None, 'CheckpointHook', CheckpointHook, 'WholeCheckpointHook'])
 def test_every_checkpoint_hook_saves_whole_ones(tmp_path, hook):
     cfg = Config(dict(model=dict(type=Plain), work_dir=str(tmp_path), launcher='none'))
+    cfg.experiment_name = tmp_path.name  # the time, in seconds, may be that of another runner
     if hook is not None:
         cfg.default_hooks = dict(checkpoint=dict(type=hook, interval=7))
         cfg.default_scope = 'mmvis_cl'

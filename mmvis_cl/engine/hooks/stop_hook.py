@@ -9,7 +9,7 @@ import torch
 from mmengine.dist import all_reduce, is_distributed, is_main_process
 from mmengine.hooks import Hook
 
-from mmvis_cl.engine.checkpoints import save_now
+from mmvis_cl.engine.hooks.whole_checkpoint_hook import save_now
 from mmvis_cl.registry import HOOKS
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -1,11 +1,13 @@
 """Checkpoints that a kill at any moment leaves one of."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 
 from mmvis_cl.engine.checkpoints import name_last_checkpoint, remove_unfinished
 from mmvis_cl.registry import HOOKS
@@ -69,6 +71,31 @@ class WholeCheckpointHook(CheckpointHook):
         for remove, path in removals:
             if path not in best:  # a run that was resumed may have saved it once more
                 remove(path)
+
+
+def save_now(runner: Runner, iteration: int) -> str:
+    """Save a checkpoint between two of the hook's, in its place: as many are kept as ever.
+
+    Args:
+        runner: Of the training.
+        iteration: How many are done.
+
+    Returns:
+        Its path.
+    """
+    # `iter` is given because save_checkpoint() counts the iteration under way as done.
+    meta = dict(iter=iteration, epoch=runner.epoch)
+    for hook in runner.hooks:
+        if isinstance(hook, WholeCheckpointHook) and not hook.by_epoch and hook.save_optimizer:
+            path = hook.file_backend.join_path(hook.out_dir, hook.filename_tmpl.format(iteration))
+            if hook.last_ckpt != path:  # a file of this name alone may be of an earlier training
+                hook._save_checkpoint_with_step(runner, iteration, meta)
+            return path
+    path = os.path.join(runner.work_dir, f'iter_{iteration}.pth')
+    runner.save_checkpoint(runner.work_dir, os.path.basename(path), meta=meta, by_epoch=False)
+    if is_main_process():
+        name_last_checkpoint(runner, path)
+    return path
 
 
 class _RemovesLater:

@@ -75,6 +75,22 @@ def test_what_was_learned_is_kept(tmp_path, capsys, number, workers, iteration):
     assert torch.equal(weights(again), weights(whole))
 
 
+def test_a_stop_leaves_no_more_checkpoints_than_are_kept(tmp_path):
+    """Nor takes it a file of the same name, which an earlier training left, for its own."""
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'iter_7.pth').write_text('of an earlier training')
+    for iteration in (7, 14):
+        resume = find_latest_checkpoint(str(tmp_path / 'a')) or False
+        runner = resume_runs.build(tmp_path / 'a', 20, resume=resume, max_keep_ckpts=1)
+        runner.register_hook(StopHook())
+        runner.register_hook(Signals(signal.SIGTERM, iteration))
+        with pytest.raises(SystemExit):
+            runner.train()
+        assert [path.name for path in (tmp_path / 'a').glob('*.pth')] == [f'iter_{iteration}.pth']
+        path = tmp_path / 'a' / f'iter_{iteration}.pth'
+        assert torch.load(path, weights_only=False)['meta']['iter'] == iteration
+
+
 def test_the_second_ctrl_c_stops_at_once(tmp_path):
     # In a process of its own, not in a fork: a lock that another thread holds stays locked there.
     lines = [
