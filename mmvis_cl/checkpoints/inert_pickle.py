@@ -153,7 +153,7 @@ class Unpickler(pickle._Unpickler):
                 self.memo[i] = array
             self.stack[-1] = array
         elif isinstance(value, HistoryBuffer):
-            names = ('_max_length', '_log_history', '_count_history')
+            names = ('max_length', '_log_history', '_count_history')
             vars(value).update({name: state[name] for name in names if name in state})
         elif isinstance(value, OrderedDict):
             if isinstance(state, dict) and '_metadata' in state:  # versions of a network's parts
