@@ -1,25 +1,106 @@
-"""A ``pickle_module`` for ``torch.load`` that reads tensors and plain values and nothing else.
+"""Unpickling that makes tensors and plain values and nothing else.
 
-A pickle is a program: it names functions and calls them. Here it finds a few names only, those that
-tensors, arrays and mmengine's logs are made of, each a function that does what its name says and
-nothing more. A placeholder stands for every other object; what the file would call is not called.
+What a pickle names is never imported. Names of a short list get a stand-in of this module, which
+only remembers its arguments; :func:`finished` turns the stand-ins into what they stand for, after
+the whole pickle is read and with every value checked.
 """
 
-import math
 import pickle
 import re
-from collections import OrderedDict
-from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import ClassVar
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from torch import _utils
 
-# numpy's names of plain numbers: bool, int, float, complex
-_NUMBER = re.compile(r'[biufc]\d{1,2}|\?')
+_SPARE = 1 << 20  # bytes that a tensor may have beyond the file, as zeros(1).expand(1000) has
+
+
+class _StandIn:
+    """What a pickle gets to hold; it can set nothing on it unless ``__setstate__`` says so."""
+
+    def __setstate__(self, state) -> None:
+        raise pickle.UnpicklingError(f'a state for a {type(self).__name__}')
+
+
+class _Call(_StandIn):
+    """Stands for a function or class of the list."""
+
+    __slots__ = ('_function',)
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def __call__(self, *args) -> Any:
+        return self._function(*args)
+
+
+class StorageType(_StandIn):
+    """Stands for ``torch.FloatStorage`` and the like; ``dtype`` is None for bare bytes."""
+
+    __slots__ = ('dtype',)
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
+        self.dtype = dtype
+
+
+class Storage(_StandIn):
+    """The bytes of tensors: (n,) uint8, filled by who reads the file."""
+
+    __slots__ = ('dtype', 'location', 'values')
+
+    def __init__(self, values: torch.Tensor, dtype: torch.dtype | None, location: str) -> None:
+        self.values, self.dtype, self.location = values, dtype, location
+
+
+class _Tensor(_StandIn):
+    __slots__ = ('dtype', 'offset', 'parameter', 'requires_grad', 'size', 'storage', 'stride')
+
+    def __init__(self, storage, offset, size, stride, requires_grad=False, hooks=None, *rest):
+        if not isinstance(storage, Storage):
+            raise pickle.UnpicklingError('a tensor without a storage')
+        self.storage, self.dtype = storage, storage.dtype
+        self.offset, self.size, self.stride = offset, tuple(size), tuple(stride)
+        self.requires_grad, self.parameter = bool(requires_grad), False
+
+
+class _DType(_StandIn):
+    """Of NumPy."""
+
+    __slots__ = ('code',)
+
+    def __init__(self, code: str, *copy) -> None:
+        if not re.fullmatch(r'[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6})', code):
+            raise pickle.UnpicklingError(f'arrays of type {str(code)[:20]!r} are not read')
+        self.code = code
+
+    def __setstate__(self, state) -> None:
+        if state[1] in ('<', '>'):
+            self.code = state[1] + self.code.lstrip('<>|=')
+
+
+class _Array(_StandIn):
+    """Of NumPy."""
+
+    __slots__ = ('state',)
+
+    def __init__(self, *empty) -> None:
+        self.state = None
+
+    def __setstate__(self, state) -> None:
+        self.state = state
+
+
+class _History(_StandIn):
+    """Of mmengine: the values of one figure of the log."""
+
+    __slots__ = ('state',)
+
+    def __setstate__(self, state) -> None:
+        self.state = state
 
 
 class Placeholder:
@@ -45,6 +126,9 @@ class Placeholder:
     def __setitem__(self, key, value) -> None:
         pass
 
+    def __setstate__(self, state) -> None:
+        pass
+
     def append(self, value) -> None:
         """Nothing."""
 
@@ -52,132 +136,293 @@ class Placeholder:
         """Nothing."""
 
 
+class _NotNeeded(Placeholder):
+    """Stands for settings of the program that made the file, which nothing reads: None."""
+
+
 def placeholders(content: object) -> Iterator[Placeholder]:
     """The placeholders in a checkpoint's dicts, lists and tuples."""
     rest, seen = [content], set()
     while rest:
         value = rest.pop()
-        if isinstance(value, Placeholder) or (
-            isinstance(value, type) and issubclass(value, Placeholder)
-        ):
+        if _is_placeholder(value):
             yield value
-        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+        elif isinstance(value, (dict, list, tuple, deque)) and id(value) not in seen:
             seen.add(id(value))  # a list may hold itself
             rest.extend(value.values() if isinstance(value, dict) else value)
 
 
-class _Array:
-    """An array under way: numpy first makes an empty one and then gives it its state."""
+def _is_placeholder(value: object) -> bool:
+    """Whether it is one, or the class of one."""
+    return isinstance(value, Placeholder) or (
+        isinstance(value, type) and issubclass(value, Placeholder)
+    )
 
 
-def _empty_array(*_) -> _Array:
-    return _Array()
+def _with_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, *rest) -> _Tensor:
+    tensor = _Tensor(storage, offset, size, stride, requires_grad)
+    if not isinstance(dtype, torch.dtype):
+        raise pickle.UnpicklingError('a tensor of no dtype')
+    tensor.dtype = dtype
+    return tensor
 
 
-def _number_type(code: str, *_) -> np.dtype:
-    if not (isinstance(code, str) and _NUMBER.fullmatch(code)):
-        raise pickle.UnpicklingError(f'arrays of type {str(code)[:20]!r} are not read')
-    return np.dtype(code)
+def _parameter(data: _Tensor, requires_grad: bool, *rest) -> _Tensor:
+    parameter = _Tensor(data.storage, data.offset, data.size, data.stride, requires_grad)
+    parameter.dtype, parameter.parameter = data.dtype, True
+    return parameter
 
 
-def _scalar(dtype: np.dtype, data: bytes) -> np.generic:
-    return np.frombuffer(data, dtype)[0]
+def _scalar(dtype: _DType, value: bytes) -> np.generic:
+    return np.frombuffer(value, dtype.code, count=1)[0]
 
 
-def _encoded(text: str, coding: str) -> bytes:
-    return text.encode({'latin1': 'latin1'}[coding])
+def _encode(text: str, encoding: str) -> bytes:
+    # how pickles of protocol 2 hold bytes
+    return text.encode({'latin1': 'latin1', 'latin-1': 'latin1'}[encoding])
 
 
-def _statistic(owner: type, name: str) -> object:
-    """mmengine's logs name their statistics as attributes of their class."""
-    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+def _attribute(owner: object, name: str) -> None:
+    """Histories of older mmengines hold their own methods, which they get back when made anew."""
+    if owner is not _History:
         raise pickle.UnpicklingError(f'attributes are not read ({str(name)[:20]!r})')
-    return getattr(HistoryBuffer, name)
 
 
-_BUILTINS = dict(
-    getattr=_statistic,
-    slice=slice,
-    complex=complex,
-    set=set,
-    frozenset=frozenset,
-    bytearray=bytearray,
-)
-_NAMES = {
-    ('collections', 'OrderedDict'): OrderedDict,
-    ('collections', 'defaultdict'): lambda *_: OrderedDict(),
-    ('torch', 'Size'): torch.Size,
-    ('torch', 'device'): torch.device,
-    ('torch._utils', '_rebuild_tensor'): _utils._rebuild_tensor,
-    ('torch._utils', '_rebuild_tensor_v2'): _utils._rebuild_tensor_v2,
-    ('torch._utils', '_rebuild_parameter'): _utils._rebuild_parameter,
-    ('numpy', 'dtype'): _number_type,
-    ('numpy', 'ndarray'): _Array,
-    ('_codecs', 'encode'): _encoded,
-    ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
+_TENSORS = {
+    '_rebuild_tensor': _Call(_Tensor),
+    '_rebuild_tensor_v2': _Call(_Tensor),
+    '_rebuild_tensor_v3': _Call(_with_dtype),
+    '_rebuild_parameter': _Call(_parameter),
+    '_rebuild_parameter_with_state': _Call(_parameter),
 }
-for _module in ('builtins', '__builtin__'):
-    _NAMES |= {(_module, name): value for name, value in _BUILTINS.items()}
-for _module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # of NumPy 1 and 2
-    _NAMES |= {(_module, '_reconstruct'): _empty_array, (_module, 'scalar'): _scalar}
+_ALLOWED = {
+    ('collections', 'OrderedDict'): _Call(OrderedDict),
+    ('collections', 'Counter'): _Call(lambda items=(): dict(items)),
+    ('collections', 'defaultdict'): _Call(lambda factory=None, items=(): dict(items)),
+    ('collections', 'deque'): _Call(lambda items=(), maxlen=None: deque(items, maxlen)),
+    ('builtins', 'list'): _Call(list),
+    ('builtins', 'dict'): _Call(dict),
+    ('builtins', 'int'): _Call(_NotNeeded),  # of a defaultdict
+    ('builtins', 'bytes'): _Call(lambda: b''),
+    ('builtins', 'complex'): _Call(complex),
+    ('builtins', 'slice'): _Call(slice),
+    ('builtins', 'set'): _Call(set),
+    ('builtins', 'frozenset'): _Call(frozenset),
+    ('builtins', 'getattr'): _Call(_attribute),
+    ('_codecs', 'encode'): _Call(_encode),
+    ('torch', 'Size'): _Call(lambda sizes=(): torch.Size(sizes)),
+    ('torch', 'device'): _Call(torch.device),
+    ('torch', 'Tensor'): _Call(_NotNeeded),
+    ('torch.nn.parameter', 'Parameter'): _Call(_NotNeeded),
+    ('torch._tensor', '_rebuild_from_type_v2'): _Call(lambda make, kind, args, state: make(*args)),
+    ('numpy', 'ndarray'): _Call(_NotNeeded),
+    ('numpy', 'dtype'): _Call(_DType),
+    ('mmengine.logging.history_buffer', 'HistoryBuffer'): _History,
+    **{('torch._utils', name): call for name, call in _TENSORS.items()},
+    **{
+        (f'numpy.{core}.multiarray', name): _Call(make)
+        for core in ('core', '_core')
+        for name, make in (('_reconstruct', _Array), ('scalar', _scalar))
+    },
+}
+_STORAGES = {
+    'FloatStorage': torch.float32,
+    'DoubleStorage': torch.float64,
+    'HalfStorage': torch.float16,
+    'BFloat16Storage': torch.bfloat16,
+    'LongStorage': torch.int64,
+    'IntStorage': torch.int32,
+    'ShortStorage': torch.int16,
+    'CharStorage': torch.int8,
+    'ByteStorage': torch.uint8,
+    'BoolStorage': torch.bool,
+    'ComplexFloatStorage': torch.complex64,
+    'ComplexDoubleStorage': torch.complex128,
+    'UntypedStorage': None,
+}
+_NOT_NEEDED = {
+    ('argparse', 'Namespace'),
+    ('yacs.config', 'CfgNode'),
+    ('detectron2.config.config', 'CfgNode'),
+    ('mmengine.config.config', 'ConfigDict'),
+    ('mmcv.utils.config', 'ConfigDict'),
+}
 
 
-class Unpickler(pickle._Unpickler):
-    """Finds the names above; any other is a :class:`Placeholder`."""
+class Unpickler(pickle.Unpickler):
+    """Finds what :data:`_ALLOWED` and the like name.
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    Args:
+        file: A binary file.
+        storage_of: From the persistent id of a storage, without its first item, to the storage.
+    """
+
+    def __init__(self, file, storage_of: Callable[..., Storage] | None = None) -> None:
+        super().__init__(file, encoding='utf-8')  # as torch.load
+        self._storage_of = storage_of
 
     def find_class(self, module: str, name: str) -> object:
-        """The object of a name in a pickle.
+        """The stand-in for a name.
 
         Args:
             module (str): its module.
             name (str): its name there.
 
         Returns:
-            object: the object if it is one of those allowed, else a placeholder's class.
+            object: see above.
         """
-        found = _NAMES.get((module, name))
-        if found is None and module == 'torch':
-            value = getattr(torch, name, None)
-            if isinstance(value, torch.dtype):
-                return value
-        return found or type('Placeholder', (Placeholder,), dict(type_name=f'{module}.{name}'))
+        module = {'__builtin__': 'builtins'}.get(module, module)  # of Python 2
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
+        if module in ('torch', 'torch.cuda', 'torch.storage') and name in _STORAGES:
+            return StorageType(_STORAGES[name])
+        if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if (module, name) in _NOT_NEEDED:
+            return _NotNeeded
+        return type('Placeholder', (Placeholder,), dict(type_name=f'{module}.{name}'))
 
-    def load_build(self) -> None:
-        """Give an object its state: never by a method of the file's choice, nor to a class."""
-        state, value = self.stack.pop(), self.stack[-1]
+    def persistent_load(self, pid: object) -> object:
+        """The storage that a pickle refers to.
+
+        Args:
+            pid (object): what it says of it.
+
+        Returns:
+            object: the storage, or a placeholder of a network's class.
+        """
+        if not isinstance(pid, tuple) or self._storage_of is None:
+            raise pickle.UnpicklingError('an unknown kind of reference')
+        if pid[0] == 'module':  # of a whole network; its source comes along
+            return pid[1]
+        if _is_placeholder(pid[1]):
+            raise pickle.UnpicklingError(f'values of type {pid[1].type_name} are not read')
+        if pid[0] != 'storage' or not isinstance(pid[1], StorageType):
+            raise pickle.UnpicklingError('an unknown kind of storage')
+        return self._storage_of(*pid[1:])
+
+
+def finished(value: object, map_location: Any, file_size: int) -> object:
+    """What was unpickled, with what the stand-ins stand for in their places.
+
+    Args:
+        value: From :class:`Unpickler`; the storages are filled.
+        map_location: As of ``torch.load``; None stands for the CPU.
+        file_size: Bytes of the file, which bound what one tensor may need.
+
+    Returns:
+        Dicts, lists and the like of tensors, NumPy arrays, plain values, ``HistoryBuffer`` and
+        placeholders.
+
+    Raises:
+        pickle.UnpicklingError: A value cannot be what it says it is.
+    """
+    made: dict[int, object] = {}  # what stands at several places stays one object
+    moved: dict[int, torch.UntypedStorage] = {}
+
+    def finish(value: object) -> object:
+        if value is None or isinstance(value, (str, int, float, bytes, bool)):
+            return value
+        if id(value) not in made:
+            made[id(value)] = make(value)
+        return made[id(value)]
+
+    def make(value: object) -> object:
+        if isinstance(value, dict):
+            made[id(value)] = new = type(value)()
+            for key, item in value.items():
+                new[_key(key)] = finish(item)
+            metadata = getattr(value, '_metadata', None)  # versions, in a state dict of PyTorch
+            if isinstance(metadata, dict):
+                new._metadata = finish(metadata)
+            return new
+        if isinstance(value, (list, deque)):
+            made[id(value)] = new = deque(maxlen=value.maxlen) if isinstance(value, deque) else []
+            new.extend(map(finish, value))
+            return new
+        if isinstance(value, tuple) and not isinstance(value, torch.Size):
+            return tuple(map(finish, value))
+        if isinstance(value, (set, frozenset)):
+            return type(value)(map(_key, value))
+        if isinstance(value, _Tensor):
+            return _tensor(value, storage_at(value.storage), file_size)
+        if isinstance(value, Storage):
+            return storage_at(value)
         if isinstance(value, _Array):
-            array = _array(*state)
-            for i in [i for i, kept in self.memo.items() if kept is value]:
-                self.memo[i] = array
-            self.stack[-1] = array
-        elif isinstance(value, HistoryBuffer):
-            names = ('max_length', '_log_history', '_count_history')
-            vars(value).update({name: state[name] for name in names if name in state})
-        elif isinstance(value, OrderedDict):
-            if isinstance(state, dict) and '_metadata' in state:  # versions of a network's parts
-                value._metadata = state['_metadata']
-        elif isinstance(value, np.dtype):
-            if state[1] == '>':
-                raise pickle.UnpicklingError('arrays whose numbers begin with the high byte')
-        elif not isinstance(value, (Placeholder, torch.Tensor)):
-            raise pickle.UnpicklingError(f'a state for a {type(value).__name__}')
+            return _array(*value.state[1:5])
+        if isinstance(value, _History):
+            return _history(**{key: finish(item) for key, item in value.state.items()})
+        if isinstance(value, (torch.Size, torch.dtype, torch.device, np.generic, complex, slice)):
+            return value
+        if isinstance(value, _DType):
+            return np.dtype(value.code)
+        if _is_placeholder(value) and not isinstance(value, _NotNeeded):
+            return value
+        return None
 
-    dispatch[pickle.BUILD[0]] = load_build
+    def storage_at(storage: Storage) -> torch.UntypedStorage:
+        if id(storage) not in moved:
+            moved[id(storage)] = _moved(storage, map_location)
+        return moved[id(storage)]
 
-
-def _array(version: int, shape: tuple, dtype: np.dtype, fortran: bool, data: bytes) -> np.ndarray:
-    if len(data) != math.prod(shape) * dtype.itemsize:
-        raise pickle.UnpicklingError(f'an array of shape {shape} in {len(data)} bytes')
-    return np.frombuffer(data, dtype).copy().reshape(shape, order='F' if fortran else 'C')
+    return finish(value)
 
 
-def _load(file, **kwargs) -> object:
-    return Unpickler(file, **kwargs).load()
+def _moved(storage: Storage, map_location: Any) -> torch.UntypedStorage:
+    if callable(map_location):
+        untyped = storage.values.untyped_storage()
+        return map_location(untyped, storage.location) or untyped
+    if isinstance(map_location, dict):
+        map_location = map_location.get(storage.location)
+    return storage.values.to(map_location or 'cpu').untyped_storage()
 
 
-# PyTorch reads its zip archives with the class, and its format from before 1.6 with `load` too.
-MODULE = SimpleNamespace(
-    __name__=__name__, Unpickler=Unpickler, load=_load, UnpicklingError=pickle.UnpicklingError
-)
+def _key(key: object) -> object:
+    if isinstance(key, tuple):
+        return tuple(map(_key, key))
+    if key is None or isinstance(key, (str, int, float, bytes, np.generic)):
+        return key
+    raise pickle.UnpicklingError(f'a key that is a {type(key).__name__}')
+
+
+def _tensor(
+    tensor: _Tensor, storage: torch.UntypedStorage, file_size: int
+) -> torch.Tensor | torch.nn.Parameter:
+    numbers = (tensor.offset, *tensor.size, *tensor.stride)
+    if (
+        tensor.dtype is None
+        or len(tensor.size) != len(tensor.stride)
+        or not all(type(number) is int and number >= 0 for number in numbers)
+    ):
+        raise pickle.UnpicklingError('a tensor of no known kind')
+    pairs = zip(tensor.size, tensor.stride, strict=True)
+    last = tensor.offset + sum((size - 1) * stride for size, stride in pairs)
+    needed = (last + 1) * tensor.dtype.itemsize if prod(tensor.size) else 0
+    wanted = prod(tensor.size) * tensor.dtype.itemsize
+    if needed > storage.nbytes() or wanted > file_size + _SPARE:
+        raise pickle.UnpicklingError(
+            f'a tensor of shape {tensor.size} with {storage.nbytes()} bytes of values'
+        )
+    new = torch.empty(0, dtype=tensor.dtype, device=storage.device)
+    new.set_(storage, tensor.offset, tensor.size, tensor.stride)
+    if tensor.parameter:
+        return torch.nn.Parameter(new, tensor.requires_grad)
+    return new.requires_grad_(tensor.requires_grad)
+
+
+def _array(shape: tuple[int, ...], dtype: _DType, fortran: bool, values: bytes) -> np.ndarray:
+    flat = np.frombuffer(values, dtype.code) if values else np.empty(0, dtype.code)
+    array = flat.reshape(shape, order='F' if fortran else 'C')
+    return array.astype(array.dtype.newbyteorder('='))  # a copy, which can be written to
+
+
+def _history(
+    _log_history=(), _count_history=(), max_length: int = 1000000, **other
+) -> HistoryBuffer:
+    log, count = np.asarray(_log_history), np.asarray(_count_history)
+    if log.shape != count.shape or log.ndim != 1 or type(max_length) is not int or max_length < 1:
+        raise pickle.UnpicklingError('a history that has other counts than values')
+    for values in (log, count):
+        if values.dtype.kind not in 'biuf':
+            raise pickle.UnpicklingError('a history that does not hold numbers')
+    return HistoryBuffer(log[-max_length:], count[-max_length:], max_length)

@@ -1,9 +1,11 @@
 """The one reader of checkpoints: tensors and plain values, and no code of the file's is run."""
 
 import os
+import pickle
+import stat
 import tarfile
 import zipfile
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import safetensors.torch
 import torch
@@ -12,7 +14,12 @@ from torch import Tensor
 from mmvis_cl.errors import InputError, shortened
 
 from . import inert_pickle
+from .inert_pickle import Storage, StorageType, Unpickler
 
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of PyTorch's format from before 1.6
+_CHUNK = 1 << 24  # bytes
+
+torch_load = torch.load  # PyTorch's own, which may be replaced by our reader
 _trusted = False
 
 
@@ -47,6 +54,9 @@ def read_file(
         name = os.fsdecode(name)
     try:
         if isinstance(file, (str, os.PathLike)):
+            kind = os.stat(file).st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise InputError(f'{name}: is a pipe or device, not a checkpoint; give a file')
             with open(file, 'rb') as opened:
                 return _read(opened, name, map_location, trusted or _trusted)
         return _read(file, name, map_location, trusted or _trusted)
@@ -56,7 +66,7 @@ def read_file(
         raise InputError(f'{name}: is a folder; name the file in it') from error
     except PermissionError as error:
         raise InputError(f'{name}: may not be read by you; change its permissions') from error
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except Exception as error:  # reading garbage can raise anything
         raise InputError(
@@ -82,23 +92,111 @@ def _read(file: BinaryIO, name: str, map_location: object, trusted: bool) -> obj
     start = file.read(512)
     file.seek(0)
     _check_start(start, name)
-    if name.endswith('.safetensors'):
+    is_safetensors = start[8:9] == b'{'  # after the length of its header
+    if is_safetensors or name.endswith('.safetensors'):
         tensors = safetensors.torch.load(file.read())
         device = map_location if isinstance(map_location, (str, torch.device)) else 'cpu'
         return {key: value.to(device) for key, value in tensors.items()}
-    if zipfile.is_zipfile(file):
+    if trusted:
+        return torch_load(file, map_location=map_location, weights_only=False)
+    size = file.seek(0, os.SEEK_END)
+    if start.startswith(b'PK'):
         _check_archive(file, name)
+        content = _read_zip(file, name, size)
     else:
         file.seek(0)
         if tarfile.is_tarfile(file):  # PyTorch before 0.1.10 unpacked them into a folder
             raise InputError(f'{name}: is a tar archive; unpack it and name the checkpoint in it')
-    file.seek(0)
-    return torch.load(
-        file,
-        map_location=map_location,
-        weights_only=False,
-        pickle_module=None if trusted else inert_pickle.MODULE,
-    )
+        file.seek(0)
+        content = _read_legacy(file, name, size)
+    return inert_pickle.finished(content, map_location, size)
+
+
+def _read_zip(file: IO[bytes], name: str, size: int) -> object:
+    with zipfile.ZipFile(file) as archive:
+        records = {info.filename: info for info in archive.infolist()}
+        (folder,) = (
+            name.removesuffix('data.pkl')
+            for name in records
+            if name.endswith('/data.pkl') and name.count('/') == 1
+        )
+        order = records.get(f'{folder}byteorder')
+        if order is not None and archive.read(order) != b'little':
+            raise InputError(
+                f'{name}: was written on a big-endian machine; save it again on another'
+            )
+        storages: dict[str, Storage] = {}
+
+        def storage_of(kind: StorageType, key: str, location: str, count: int) -> Storage:
+            if key not in storages:
+                record = records[f'{folder}data/{key}']
+                values = _values(kind, count, size)
+                if len(values) != record.file_size:
+                    raise pickle.UnpicklingError(
+                        f'{len(values)} bytes of values announced, {record.file_size} there'
+                    )
+                with archive.open(record) as stream:
+                    _fill(values, stream)
+                storages[key] = Storage(values, kind.dtype, location)
+            return storages[key]
+
+        with archive.open(records[f'{folder}data.pkl']) as stream:
+            return Unpickler(stream, storage_of).load()
+
+
+def _read_legacy(file: IO[bytes], name: str, size: int) -> object:
+    magic = Unpickler(file).load()
+    if magic != _MAGIC or Unpickler(file).load() != _PROTOCOL:
+        raise InputError(
+            f'{name}: is a pickle or archive of another program, not a PyTorch checkpoint; save it '
+            'with torch.save'
+        )
+    system = Unpickler(file).load()
+    if system['little_endian'] is not True:
+        raise InputError(f'{name}: was written on a big-endian machine; save it again on another')
+    storages: dict[str, Storage] = {}
+    announced = 0
+
+    def storage_of(
+        kind: StorageType, key: str, location: str, count: int, view: tuple | None = None
+    ) -> Storage:
+        nonlocal announced
+        if view is not None:
+            raise pickle.UnpicklingError('a part of a storage, as PyTorch 0.x wrote')
+        if key not in storages:
+            values = _values(kind, count, size - announced)
+            announced += len(values)
+            storages[key] = Storage(values, kind.dtype, location)
+        return storages[key]
+
+    content = Unpickler(file, storage_of).load()
+    keys = Unpickler(file).load()
+    if sorted(keys) != sorted(storages):
+        raise pickle.UnpicklingError('other values than its tensors have')
+    for key in keys:
+        storage = storages[key]
+        count = int.from_bytes(file.read(8), 'little')
+        if storage.dtype is None or count * storage.dtype.itemsize != len(storage.values):
+            raise pickle.UnpicklingError('another number of values than announced')
+        _fill(storage.values, file)
+    return content
+
+
+def _values(kind: StorageType, count: int, most: int) -> Tensor:
+    nbytes = count * (kind.dtype.itemsize if kind.dtype else 1)
+    if type(count) is not int or not 0 <= nbytes <= most:
+        raise pickle.UnpicklingError(f'{count} values announced, more than the file can hold')
+    return torch.empty(nbytes, dtype=torch.uint8)
+
+
+def _fill(values: Tensor, stream: IO[bytes]) -> None:
+    rest = memoryview(values.numpy())
+    while rest:
+        chunk = stream.read(min(len(rest), _CHUNK))
+        if not chunk:
+            raise pickle.UnpicklingError('it ends before its values do')
+        rest[: len(chunk)] = chunk
+        rest = rest[len(chunk) :]
 
 
 def _check_start(start: bytes, name: str) -> None:

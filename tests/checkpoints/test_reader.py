@@ -10,10 +10,13 @@ import sys
 import tarfile
 import threading
 import zipfile
+from argparse import Namespace
+from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
@@ -243,17 +246,73 @@ def test_what_a_training_saves_comes_back(tmp_path):
         h=torch.bfloat16,
         i=torch.device('cpu'),
         j=nn.Parameter(torch.ones(2)),
+        k=deque([1, 2], maxlen=2),
+        l=np.array(['a', 'bc']),
+        m=np.random.RandomState(0).get_state()[1],
     )
     for new in (True, False):
         path = tmp_path / f'{new}.pth'
         torch.save(content, path, _use_new_zipfile_serialization=new)
         found = reader.read_checkpoint(str(path))
-        for key in 'abcf':
+        for key in 'abcflm':
             np.testing.assert_array_equal(found[key], content[key])
             assert found[key].dtype == content[key].dtype
         assert (found['d'].mean(), found['d'].current()) == (2.0, 3.0)
-        assert {k: found[k] for k in 'eghi'} == {k: content[k] for k in 'eghi'}
+        found['d'].update(5.0)  # as a training that is resumed does
+        assert found['d'].current() == 5.0
+        assert {k: found[k] for k in 'eghik'} == {k: content[k] for k in 'eghik'}
+        assert found['k'].maxlen == 2
         assert isinstance(found['j'], nn.Parameter)
+
+
+def test_tensors_keep_type_strides_and_what_they_share(tmp_path):
+    base = torch.arange(20.0).reshape(4, 5)
+    parameter = nn.Parameter(torch.ones(2))
+    parameter.note = 'of a program'
+    content = dict(
+        turned=base.t(),
+        row=base[2],
+        none=torch.zeros(0, 3),
+        one=torch.tensor(3),
+        stretched=torch.zeros(1).expand(1000),
+        shared=[parameter, parameter],
+        bfloat=torch.rand(3).bfloat16(),
+        complex=torch.rand(3, dtype=torch.complex64),
+        bool=torch.tensor([True, False]),
+    )
+    new_types = dict(
+        float8=torch.rand(3).to(torch.float8_e5m2), unsigned=torch.tensor([1, 2]).to(torch.uint16)
+    )
+    for new in (True, False):
+        for protocol in (2, 4):
+            path = tmp_path / 'a.pth'
+            saved = content | (new_types if new else {})
+            torch.save(saved, path, pickle_protocol=protocol, _use_new_zipfile_serialization=new)
+            found = reader.read_checkpoint(str(path))
+            for key in saved.keys() - {'shared'}:
+                assert found[key].dtype == saved[key].dtype
+                assert found[key].stride() == saved[key].stride()
+                assert torch.equal(found[key].float(), saved[key].float()) or key == 'complex'
+            assert torch.equal(found['complex'], content['complex'])
+            found['turned'][1, 2] = -1
+            assert found['row'][1] == -1
+            assert found['shared'][0] is found['shared'][1]
+            assert found['shared'][0].requires_grad
+
+
+def test_dicts_of_other_kinds_are_plain_ones(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(
+        dict(
+            a=Counter('aab'), b=defaultdict(list, x=[1]), c=Namespace(lr=1), d=torch.device('cpu')
+        ),
+        path,
+    )
+    found = reader.read_checkpoint(str(path))
+    assert found == dict(a=dict(a=2, b=1), b=dict(x=[1]), c=None, d=torch.device('cpu'))
+    torch.save(Net().state_dict(), path)
+    found = reader.read_checkpoint(str(path))
+    assert isinstance(found, OrderedDict) and found._metadata == Net().state_dict()._metadata
 
 
 def test_placeholders_are_found_in_what_holds_itself():
@@ -285,6 +344,29 @@ def short_storage(path):
             archive.writestr(name, data[:40] if '/data/' in name else data)
 
 
+def long_storage(path):
+    """Announces more values than the file has."""
+    torch.save(dict(a=torch.zeros(1000)), path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data.replace(b'M\xe8\x03', b'J\xff\xff\xff\x7f'))
+
+
+def wide_tensor(zipped, path):
+    """Has a shape of more values than its storage."""
+    torch.save(dict(a=torch.zeros(7, 7)), path, _use_new_zipfile_serialization=zipped)
+    old = path.read_bytes()
+    path.write_bytes(old.replace(b'K\x07K\x07\x86', b'K\x09K\x07\x86', 1))
+    assert path.read_bytes() != old
+
+
+def flipped_bit(path):
+    torch.save(dict(a=torch.ones(1000)), path)
+    path.write_bytes(path.read_bytes().replace(b'\x80?\0\0\x80?', b'\x81?\0\0\x80?', 1))
+
+
 def cut(path):
     torch.save(dict(a=torch.zeros(1000)), path)
     path.write_bytes(path.read_bytes()[:2000])
@@ -304,6 +386,18 @@ def cut(path):
         (tar, 'is a tar archive'),
         (compressed, 'is compressed'),
         (short_storage, 'not a PyTorch checkpoint, or cut off'),
+        (long_storage, 'announced, more than the file can hold'),
+        (functools.partial(wide_tensor, True), 'not a PyTorch checkpoint, or cut off'),
+        (functools.partial(wide_tensor, False), r'shape \(9, 7\) with 196 bytes of values'),
+        (flipped_bit, 'CRC-32'),
+        (os.mkfifo, 'is a pipe or device'),
+        (
+            lambda path: torch.save(
+                torch.quantize_per_tensor(torch.rand(3), 0.1, 0, torch.quint8), path
+            ),
+            'QUInt8Storage are not read',
+        ),
+        (lambda path: torch.save(dict([((print,), 1)]), path), 'a key that is a'),
         (cut, 'not a PyTorch checkpoint, or cut off'),
         (lambda path: path.write_bytes(bytes(range(256))), 'not a PyTorch checkpoint, or cut off'),
         (lambda path: torch.jit.script(nn.Linear(1, 1)).save(path), 'is a TorchScript program'),
@@ -355,6 +449,19 @@ def test_resuming_from_odd_contents_is_one_line(tmp_path, content):
         by_runner(path, True)
     assert '\n' not in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_safetensors_by_any_name(tmp_path):
+    for name in ('a.safetensors', 'a.pth'):
+        safetensors.torch.save_file(dict(w=torch.arange(3)), tmp_path / name)
+        assert reader.read_checkpoint(str(tmp_path / name))['w'].tolist() == [0, 1, 2]
+
+
+def test_a_huge_array_is_not_made(tmp_path):
+    path = tmp_path / 'a.pth'
+    path.write_bytes(opcodes(b'\x80\x02cbuiltins\nbytearray\n\x8a\x07\0\0\0\0\0\0\1\x85R.'))
+    with pytest.raises(InputError, match=r'holds a builtins\.bytearray'):
+        reader.read_checkpoint(str(path))
 
 
 def test_configs_are_not_touched():
