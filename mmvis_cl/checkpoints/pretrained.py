@@ -135,7 +135,11 @@ def _read(path: str, keys: tuple[str, ...] = ()) -> dict[str, Tensor]:
         raise InputError(
             f'{path}: holds a {type(checkpoint).__name__} in place of weights; give another file'
         )
-    return {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+    return {
+        key: value
+        for key, value in checkpoint.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
 
 
 def _nothing_fits(path: str, name: str, wanted: list[str], found: list[str]) -> InputError:
