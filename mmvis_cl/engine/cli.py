@@ -75,7 +75,7 @@ def build_runner(cfg: Config) -> Runner:
     if runner.distributed and not torch.cuda.is_available():
         runner.logger.info(
             f'no GPU: {runner.world_size} processes on CPUs, connected by gloo instead of '
-            f'{cfg.env_cfg.get("dist_cfg", {}).get("backend", "nccl")}'
+            f'{cfg.get("env_cfg", {}).get("dist_cfg", {}).get("backend", "nccl")}'
         )
     return runner
 

@@ -84,6 +84,11 @@ class Child:
         self.lines = os.fdopen(reading)
         self.output = ''
 
+    def has_ended(self) -> bool:
+        """Whether it is over, and only waits to be asked for its exit code."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
+
     def end(self, number: int | None = None) -> int:
         """Signal it, if need be, and wait for its end and that of its workers; its exit code."""
         if number is not None:
@@ -211,7 +216,7 @@ def kill_trainings(
                 # what was done before a kill need not have been said
                 assert lost <= allowed, (reached, training.output)
                 counts['most lost'] = max(counts['most lost'], lost)
-                reached = max(reached, training.done)
+                reached = training.done
                 allowed = INTERVAL - 1 if code == -signal.SIGKILL else 0
                 counts['kills'] += code == -signal.SIGKILL
                 counts['stops'] += code == 128 + signal.SIGTERM
@@ -367,7 +372,12 @@ def kill_tools(kills: int, seed: int) -> dict[str, int]:
                     seconds[name] = time.monotonic() - begun
                     files[name] = check_whole(out)
                 elif counts['kills'] < kills:
-                    time.sleep(moments.uniform(0, seconds[name]))
+                    if moments.random() < 0.5:
+                        time.sleep(moments.uniform(0, seconds[name]))
+                    else:  # while it writes: many write at their end alone
+                        while not any(out.iterdir()) and not child.has_ended():
+                            time.sleep(0.0005)
+                        time.sleep(moments.uniform(0, 0.02))
                     code = child.end(signal.SIGKILL)
                     assert code in (0, -signal.SIGKILL), f'{name}: {child.output}'
                     left = check_whole(out)
