@@ -11,10 +11,14 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmvis_cl.checkpoints.reader import check_file
-from mmvis_cl.config.build_errors import build_errors_in_one_line, check_checkpoint_hook
+from mmvis_cl.config.build_errors import (
+    build_errors_in_one_line,
+    check_checkpoint_hook,
+    explain,
+)
 from mmvis_cl.config.read import load_config as load_config
 from mmvis_cl.engine.hooks.whole_checkpoint_hook import WholeCheckpointHook
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, shortened
 from mmvis_cl.errors import one_line_errors as one_line_errors  # tools import it here
 from mmvis_cl.files import whole_file
 from mmvis_cl.processes import start_worker
@@ -68,6 +72,7 @@ def build_runner(cfg: Config) -> Runner:
     with build_errors_in_one_line(cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     _let_workers_end_with_this_process(runner)
+    _resume_errors_in_one_line(runner, cfg)
     for hook in runner.hooks:
         if type(hook) is CheckpointHook:  # the default, or named by the user
             hook.__class__ = WholeCheckpointHook
@@ -94,6 +99,28 @@ def _let_workers_end_with_this_process(runner: Runner) -> None:
         return loader
 
     runner.build_dataloader = build_and_watch
+
+
+def _resume_errors_in_one_line(runner: Runner, cfg: Config) -> None:
+    """Of a state that optimizer, schedulers or logs cannot take."""
+    resume = runner.resume
+
+    @functools.wraps(resume)
+    def resume_or_say(filename: str, *args, **kwargs) -> None:
+        try:
+            resume(filename, *args, **kwargs)
+        except (OSError, InputError):
+            raise
+        except Exception as error:  # what is in the file can be anything
+            if explain(error, cfg) is not None:  # a setting is wrong
+                raise
+            raise InputError(
+                f'{filename}: its state of a training does not fit this one ({type(error).__name__}'
+                f': {shortened(error, 200)}); use the config that it was trained with, or start '
+                f'from its weights: without --resume, with --cfg-options load_from={filename}'
+            ) from error
+
+    runner.resume = resume_or_say
 
 
 def leave_process_group() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, find_latest_checkpoint
 from torch import nn
 
 from mmvis_cl.datasets.seeded_sampler import SeededInfiniteSampler, seed_sample
-from mmvis_cl.engine import IterationSeedHook, PeakMemoryHook, WholeCheckpointHook
+from mmvis_cl.engine import IterationSeedHook, PeakMemoryHook, WholeCheckpointHook, cli
 from mmvis_cl.errors import InputError
 
 TRAIN = Path(__file__).parents[2] / 'tools' / 'train.py'
@@ -162,3 +163,29 @@ def test_training_logs_memory_on_a_cpu(tmp_path):
     logged = runner.message_hub.get_scalar('train/memory').current()
     # In MiB: more than PyTorch itself takes, less than the machine has.
     assert 100 < logged < 2**20
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda saved: saved['optimizer'].update(param_groups=[]),
+        lambda saved: saved.update(optimizer='text'),
+        lambda saved: saved['optimizer']['state'].clear() or saved['optimizer'].pop('state'),
+        lambda saved: saved.update(message_hub=dict(log_scalars=3)),
+        lambda saved: saved.update(message_hub=[]),
+        lambda saved: saved['meta'].update(epoch='text'),
+        lambda saved: saved.pop('meta'),
+    ],
+)
+def test_a_state_that_cannot_be_taken_up_is_one_line(tmp_path, change):
+    build(tmp_path, 2).train()
+    path = find_latest_checkpoint(tmp_path)
+    saved = torch.load(path, weights_only=False)
+    change(saved)
+    torch.save(saved, path)
+    runner = build(tmp_path, 4, resume=path)
+    runner.register_hook(dict(type='mmvis_cl.CheckFitHook'))
+    cli._resume_errors_in_one_line(runner, Config())
+    with pytest.raises(InputError) as error:
+        runner.train()
+    assert path in str(error.value) and '\n' not in str(error.value)

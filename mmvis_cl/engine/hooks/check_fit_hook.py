@@ -5,12 +5,12 @@ from typing import NamedTuple
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop
-from torch import nn
+from torch import Tensor, nn
 
 from mmvis_cl.checkpoints.inert_pickle import placeholders
 from mmvis_cl.checkpoints.pretrained import check_pretrained
 from mmvis_cl.checkpoints.release_checkpoint import is_release
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.registry import HOOKS
 
 
@@ -74,7 +74,8 @@ class CheckFitHook(Hook):
             _check_state(checkpoint, runner._load_from or runner.work_dir)
         # The path is known to the runner only; `load_checkpoint()` called by hand may have another.
         name = f'the checkpoint (load_from={runner._load_from})'
-        if is_release(weights.get('model', weights)):
+        theirs = weights.get('model')
+        if is_release(theirs if isinstance(theirs, dict) else weights):
             raise InputError(
                 f"{name} is one of the authors' release: convert it with python "
                 f'tools/model_converters/release_to_mmvis_cl.py {runner._load_from} OUT.pth, and '
@@ -97,7 +98,8 @@ def _check_state(checkpoint: dict, path: str) -> None:
     """A run goes on from its state: weights alone are not enough."""
     meta = checkpoint.get('meta')
     missing = [key for key in ('meta', 'optimizer', 'message_hub') if key not in checkpoint]
-    if not isinstance(meta, dict) or not {'iter', 'epoch'} <= meta.keys() or missing:
+    counts = [meta.get(key) for key in ('iter', 'epoch')] if isinstance(meta, dict) else [None]
+    if missing or not all(type(count) is int and count >= 0 for count in counts):
         raise InputError(
             f'{path}: has no state of a training to resume ({", ".join(missing) or "meta"}); start '
             f'from its weights: without --resume, with --cfg-options load_from={path}'
@@ -138,16 +140,25 @@ def compare_weights(name: str, weights: dict, model: nn.Module) -> Misfit | None
         Misfit | None: the differences, None if there are none.
 
     Raises:
-        InputError: not one weight fits.
+        InputError: not one weight fits, a name is no text, or a value is NaN or of another kind of
+            number than the model's, which PyTorch would load without a word.
     """
-    found = {
-        key.removeprefix('module.'): tuple(value.shape)
+    for key in weights:
+        if not isinstance(key, str):
+            raise InputError(f'{name}: a weight is called {quoted(key)}, which is no text')
+    tensors = {
+        key.removeprefix('module.'): value
         for key, value in weights.items()
-        if hasattr(value, 'shape')
+        if isinstance(value, Tensor)
     }
+    state = _unwrap(model).state_dict()
+    for key, value in tensors.items():
+        if key in state:
+            _check_values(f'{name}: {key}', value, state[key])
+    found = {key: tuple(value.shape) for key, value in tensors.items()}
     wanted = {
         key: tuple(value.shape)
-        for key, value in _unwrap(model).state_dict().items()
+        for key, value in state.items()
         # how many batches a norm has seen is not used, and the release does not save it
         if key in found or not key.endswith('.num_batches_tracked')
     }
@@ -190,6 +201,20 @@ def compare_weights(name: str, weights: dict, model: nn.Module) -> Misfit | None
             'with'
         ),
     )
+
+
+def _check_values(name: str, value: Tensor, wanted: Tensor) -> None:
+    kinds = [(v.is_floating_point(), v.is_complex()) for v in (value, wanted)]
+    if kinds[0] != kinds[1]:
+        raise InputError(
+            f'{name} holds {value.dtype}, the model has {wanted.dtype} there; give the checkpoint '
+            'of a training, not one that was quantized or made for another program'
+        )
+    if value.is_floating_point() and value.isnan().any():
+        raise InputError(
+            f'{name} has values that are not a number (NaN): its training had diverged; give an '
+            'earlier checkpoint'
+        )
 
 
 def _warn_of_custom_keys(runner) -> None:

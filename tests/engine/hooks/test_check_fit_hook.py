@@ -9,6 +9,9 @@ from mmvis_cl.engine import CheckFitHook
 from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.errors import InputError
 
+# what a resumed training needs beside weights
+STATE = dict(meta=dict(iter=2, epoch=0), optimizer={}, message_hub={})
+
 
 class Head(nn.Module):
     def __init__(self, num_classes):
@@ -85,10 +88,14 @@ def test_every_split_in_use_is_looked_at():
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 def test_a_fitting_checkpoint_passes(prefix):
     weights = {prefix + key: value for key, value in model(3).state_dict().items()}
-    for checkpoint in (dict(state_dict=weights), weights):
-        for run in (runner(test='abc'), runner(train='abc'), runner(train='abc', resume=True)):
-            CheckFitHook().after_load_checkpoint(run, checkpoint)
-            assert run.logger.lines == []
+    for checkpoint, run in (
+        (dict(state_dict=weights), runner(test='abc')),
+        (weights, runner(test='abc')),
+        (weights, runner(train='abc')),
+        (dict(STATE, state_dict=weights), runner(train='abc', resume=True)),
+    ):
+        CheckFitHook().after_load_checkpoint(run, checkpoint)
+        assert run.logger.lines == []
 
 
 def error_of(checkpoint, **kwargs):
@@ -100,7 +107,7 @@ def error_of(checkpoint, **kwargs):
 
 
 def test_a_checkpoint_with_other_classes():
-    checkpoint = dict(state_dict=model(5).state_dict())
+    checkpoint = dict(STATE, state_dict=model(5).state_dict())
     for kwargs in (dict(test='abc'), dict(train='abc', resume=True)):
         message = error_of(checkpoint, **kwargs)
         assert '2 weights of another shape' in message
@@ -118,10 +125,25 @@ def test_a_checkpoint_of_another_config():
     assert 'another config' in message
 
 
-@pytest.mark.parametrize('checkpoint', [{}, [], dict(state_dict={}), {'a.weight': torch.zeros(2)}])
+@pytest.mark.parametrize('checkpoint', [{}, dict(state_dict={}), {'a.weight': torch.zeros(2)}])
 @pytest.mark.parametrize('kwargs', [dict(test='abc'), dict(train='abc')])
 def test_a_checkpoint_of_another_program(checkpoint, kwargs):
     assert 'none of the 6 weights' in error_of(checkpoint, **kwargs)
+
+
+@pytest.mark.parametrize('checkpoint', [[], 'text', dict(state_dict=[1])])
+def test_what_is_no_checkpoint(checkpoint):
+    for kwargs in (dict(test='abc'), dict(train='abc'), dict(train='abc', resume=True)):
+        assert 'some.pth: holds a ' in error_of(checkpoint, **kwargs)
+
+
+@pytest.mark.parametrize('lost', ['meta', 'optimizer', 'message_hub'])
+def test_weights_alone_are_not_resumed_from(lost):
+    checkpoint = dict(STATE, state_dict=model(3).state_dict())
+    del checkpoint[lost]
+    message = error_of(checkpoint, train='abc', resume=True)
+    assert f'no state of a training to resume ({lost})' in message
+    assert 'without --resume, with --cfg-options load_from=some.pth' in message
 
 
 def test_fine_tuning_on_other_classes_goes_on_with_one_line():
@@ -140,6 +162,34 @@ def test_weights_without_the_counters_of_norms_fit():
     assert compare_weights('some.pth', weights, model) is None
     del weights['1.running_mean']
     assert '1 missing (1.running_mean)' in compare_weights('some.pth', weights, model).what
+
+
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (torch.tensor([1.0, float('nan')]), 'not a number'),
+        (torch.zeros(2, dtype=torch.int8), 'holds torch.int8, the model has torch.float32'),
+        (torch.zeros(2, dtype=torch.complex64), 'holds torch.complex64'),
+        (torch.zeros(2).numpy(), None),  # PyTorch would leave it out, with a warning
+        ('text', None),
+        (torch.zeros(2).half(), ''),
+    ],
+)
+def test_values_that_would_be_loaded_wrong(value, message):
+    model = nn.Linear(2, 2)
+    weights = model.state_dict() | dict(bias=value)
+    if message:
+        with pytest.raises(InputError, match='some.pth: bias .*' + message):
+            compare_weights('some.pth', weights, model)
+    else:
+        misfit = compare_weights('some.pth', weights, model)
+        assert misfit is None if message == '' else '1 missing (bias)' in misfit.what
+
+
+def test_names_that_are_no_text():
+    with pytest.raises(InputError, match='a weight is called 1, which is no text'):
+        compare_weights('some.pth', {1: torch.zeros(1)}, nn.Linear(2, 2))
+    assert 'none of the 6 weights' in error_of(dict(model=3), test='abc')
 
 
 def test_files_of_parts_are_looked_at_before_a_training(tmp_path):
