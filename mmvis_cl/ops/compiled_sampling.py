@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.logging import print_log
@@ -157,7 +157,14 @@ class _Sampling(torch.autograd.Function):
     """The kernel with its gradients."""
 
     @staticmethod
-    def forward(ctx, kernel, levels, value, projected, reference) -> Tensor:
+    def forward(
+        ctx: Any,
+        kernel: ctypes.CDLL,
+        levels: Levels,
+        value: Tensor,
+        projected: Tensor,
+        reference: Tensor,
+    ) -> Tensor:
         ctx.kernel, ctx.levels = kernel, levels
         ctx.save_for_backward(value, projected, reference)
         b, pixels, heads, channels = value.shape
@@ -172,7 +179,7 @@ class _Sampling(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         value, projected, reference = ctx.saved_tensors
         grad = grad.contiguous()
         value_grad, projected_grad = torch.zeros_like(value), torch.empty_like(projected)
@@ -191,7 +198,7 @@ class _Sampling(torch.autograd.Function):
         return None, None, value_grad, projected_grad, reference_grad
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch
 def sample_levels_compiled(
     kernel: ctypes.CDLL,
     shapes: tuple[tuple[int, int], ...],
@@ -224,4 +231,4 @@ def sample_levels_compiled(
     if value[0].numel() >= 2**31:
         raise ValueError(f'levels of {shapes} have more values than the kernel can count')
     inputs = (t.contiguous() for t in (value, projected, reference))
-    return _Sampling.apply(kernel, levels, *inputs)
+    return _Sampling.apply(kernel, levels, *inputs)  # type: ignore[no-untyped-call]  # torch

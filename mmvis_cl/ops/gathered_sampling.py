@@ -6,7 +6,7 @@ an AMD EPYC, where mmcv's form, sampling and stacking level by level, takes 0.25
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import scipy.sparse
 import torch
@@ -67,13 +67,13 @@ class _WeightedRowSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(rows, index, weights)
         return F.embedding_bag(index, rows, per_sample_weights=weights, mode='sum')
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, index, weights = ctx.saved_tensors
         n, m = index.shape
         grad = grad.contiguous()
@@ -100,7 +100,7 @@ def weighted_row_sums(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         Tensor: (n, C).
     """
     if rows.device.type == 'cpu':
-        return _WeightedRowSums.apply(rows, index, weights)
+        return _WeightedRowSums.apply(rows, index, weights)  # type: ignore[no-untyped-call]  # torch
     return F.embedding_bag(index, rows, per_sample_weights=weights, mode='sum')
 
 

@@ -88,7 +88,7 @@ def load_kernel(kernel: Kernel) -> tuple[ctypes.CDLL, list[str]]:
         raise UnusableError('kernels are compiled on Linux and macOS only')
     if not sys.executable or getattr(sys, 'frozen', False):
         raise UnusableError('there is no Python to try it with')
-    told = []
+    told: list[str] = []
     try:
         folder = kernel_folder()
         library = _load_kept(kernel, folder, told)
@@ -124,13 +124,13 @@ def kernel_folder() -> Path:
     given = os.environ.get('MMVIS_CL_KERNELS') or ''
     cache = os.environ.get('XDG_CACHE_HOME') or ''
     if given and given.split('/')[0] != '~':
-        folder = os.path.expanduser(given)
+        path = os.path.expanduser(given)
     elif given:
-        folder = f'{_home()}{given[1:]}'
+        path = f'{_home()}{given[1:]}'
     else:
         # the standard wants relative ones ignored
-        folder = f'{cache if os.path.isabs(cache) else f"{_home()}/.cache"}/mmvis_cl/kernels'
-    folder = Path(os.path.realpath(folder))
+        path = f'{cache if os.path.isabs(cache) else f"{_home()}/.cache"}/mmvis_cl/kernels'
+    folder = Path(os.path.realpath(path))
     try:
         _own(folder)
     except OSError as error:

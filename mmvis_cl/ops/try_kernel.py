@@ -24,12 +24,18 @@ def spread(count: int, low: float, high: float) -> array:
     return array('f', (low + (high - low) * (i * 0.6180339887 % 1) for i in range(1, count + 1)))
 
 
-def definition(value, sizes, projected, reference, channels) -> list[float]:
+def definition(
+    value: array | list[float],
+    sizes: list[tuple[int, int]],
+    projected: array | list[float],
+    reference: array | list[float],
+    channels: int,
+) -> list[float]:
     """What the kernel computes for one query: see sample_levels.c."""
     points = len(projected) // (3 * HEADS)
     per_level, coordinates = points // len(sizes), len(reference) // len(sizes)
     starts = [sum(w * h for w, h in sizes[:level]) for level in range(len(sizes))]
-    sums = []
+    sums: list[float] = []
     for head in range(HEADS):
         x, y, logits = (projected[(i * HEADS + head) * points :][:points] for i in range(3))
         powers = [math.exp(logit) for logit in logits]
@@ -38,7 +44,7 @@ def definition(value, sizes, projected, reference, channels) -> list[float]:
             level = p // per_level
             w, h = sizes[level]
             center_x, center_y, *box = reference[level * coordinates :][:coordinates]
-            along_x, along_y = 1, 1
+            along_x, along_y = 1.0, 1.0
             if box:
                 along_x, along_y = box[0] * w / (2 * per_level), box[1] * h / (2 * per_level)
             at_x, at_y = x[p] * along_x + center_x * w - 0.5, y[p] * along_y + center_y * h - 0.5
@@ -55,11 +61,13 @@ def definition(value, sizes, projected, reference, channels) -> list[float]:
     return sums
 
 
-def dot(a, b) -> float:
+def dot(a: array | list[float], b: array | list[float]) -> float:
+    """The sum of the products."""
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def near(found: float, expected: float, tolerance: float = 1e-4) -> bool:
+    """Whether a number is what it should be, but for rounding."""
     return abs(found - expected) <= tolerance * max(1, abs(expected))  # False for a NaN
 
 
@@ -86,7 +94,7 @@ def wrong(kernel: ctypes.CDLL, channels: int, levels: int, points: int, coordina
     projected_grad = array('f', bytes(4 * len(projected)))
     of_heads = array('f', bytes(4 * HEADS * len(reference)))
 
-    def call(function, *arrays):
+    def call(function: 'ctypes._NamedFuncPointer', *arrays: array) -> None:
         given = [ctypes.c_void_p(a.buffer_info()[0]) for a in arrays]
         numbers = 1, pixels, 1, HEADS, coordinates, 1
         function.restype = None
@@ -113,7 +121,7 @@ def wrong(kernel: ctypes.CDLL, channels: int, levels: int, points: int, coordina
         for step in (-STEP, STEP):
             moved = [g + step * way for g, way in zip(given, ways, strict=True)]
             two = (moved, reference) if given is projected else (projected, moved)
-            products.append(dot(grad, definition(value, sizes, *two, channels)))
+            products.append(dot(grad, definition(value, sizes, two[0], two[1], channels)))
         if not near(dot(gradient, ways), (products[1] - products[0]) / (2 * STEP), 1e-3):
             return f'it computes wrong gradients of the {name}'
     return ''
