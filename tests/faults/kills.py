@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ['OMP_NUM_THREADS'] = '1'  # before torch is imported
@@ -310,6 +311,12 @@ def prepare(data: Path) -> None:
             Image.fromarray(mask).save(path)
 
 
+def files_below(folder: Path) -> Iterator[str]:
+    """All files in a folder, whatever happens to it meanwhile."""
+    for _, _, names in os.walk(folder):
+        yield from names
+
+
 def check_whole(folder: Path) -> int:
     """Look into all files that have a final name; how many there are.
 
@@ -375,7 +382,7 @@ def kill_tools(kills: int, seed: int) -> dict[str, int]:
                     if moments.random() < 0.5:
                         time.sleep(moments.uniform(0, seconds[name]))
                     else:  # while it writes: many write at their end alone
-                        while not any(out.iterdir()) and not child.has_ended():
+                        while not any(files_below(out)) and not child.has_ended():
                             time.sleep(0.0005)
                         time.sleep(moments.uniform(0, 0.02))
                     code = child.end(signal.SIGKILL)
@@ -389,7 +396,7 @@ def kill_tools(kills: int, seed: int) -> dict[str, int]:
                         counts[f'left {amount}'] += 1
                 else:
                     child.end(signal.SIGKILL)
-                shutil.rmtree(out)
+                shutil.rmtree(out, ignore_errors=True)  # a tool may make it anew, under its name
     return counts
 
 
