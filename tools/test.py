@@ -103,10 +103,12 @@ def main() -> None:
 
         from mmengine.dist import is_main_process
 
+        from mmvis_cl.checkpoints.mmengine_loading import read_all_by_ours
         from mmvis_cl.checkpoints.reader import trust_checkpoints
         from mmvis_cl.engine.cli import build_runner, check_checkpoint_file, leave_process_group
         from mmvis_cl.engine.multi_scale_config import use_multi_scale
 
+        read_all_by_ours()
         if args.trust_checkpoint:
             trust_checkpoints()
         check_checkpoint_file(args.checkpoint)

@@ -117,9 +117,11 @@ def main() -> None:
             use_mixed_precision(cfg)
         check_paths(cfg, ('train', 'val'), start)
         compat.set_up_in_tool(cfg.get('custom_imports'))
-        if args.trust_checkpoint:
-            from mmvis_cl.checkpoints.reader import trust_checkpoints
+        from mmvis_cl.checkpoints.mmengine_loading import read_all_by_ours
+        from mmvis_cl.checkpoints.reader import trust_checkpoints
 
+        read_all_by_ours()
+        if args.trust_checkpoint:
             trust_checkpoints()
 
         from mmvis_cl.engine.cli import build_runner, leave_process_group

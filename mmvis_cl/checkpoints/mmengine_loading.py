@@ -50,3 +50,12 @@ def read_by_ours() -> None:
     module = importlib.import_module('mmengine.runner.checkpoint')
     module.torch = _Torch('torch')
     module.load_url = load_url
+
+
+def read_all_by_ours() -> None:
+    """From now on for every ``torch.load`` of this process: what a command line tool asks for.
+
+    So does what a module of the config loads, timm, or a loader that others registered. Programs
+    that only import mmvis_cl keep their ``torch.load``.
+    """
+    torch.load = _Torch.load

@@ -27,6 +27,7 @@ from torch import nn
 
 from mmvis_cl.checkpoints import reader
 from mmvis_cl.checkpoints.inert_pickle import Placeholder, placeholders
+from mmvis_cl.checkpoints.mmengine_loading import read_all_by_ours
 from mmvis_cl.checkpoints.pretrained import check_pretrained, fitting_weights
 from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.engine.cli import check_checkpoint_file
@@ -158,6 +159,24 @@ def test_trusting_runs_it(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(reader, '_trusted', False)
     reader.trust_checkpoints()
     WAYS['mmengine'](path)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize('trusted', [False, True])
+def test_a_tool_reads_all_files_so(tmp_path, monkeypatch, trusted):
+    marker, path = tmp_path / 'made', tmp_path / 'evil.pth'
+    monkeypatch.setattr(torch, 'load', torch.load)  # taken back at the end
+    monkeypatch.setattr(reader, '_trusted', trusted)
+    read_all_by_ours()
+    torch.save(hostile('meta', marker), path)
+    found = torch.load(path, weights_only=False)
+    assert found['meta']['iter'] == 3 and marker.exists() is trusted
+
+
+def test_a_program_that_only_imports_us_keeps_its_own_load(tmp_path):
+    marker, path = tmp_path / 'made', tmp_path / 'own.pth'
+    torch.save(hostile('meta', marker), path)
+    torch.load(path, weights_only=False)
     assert marker.exists()
 
 

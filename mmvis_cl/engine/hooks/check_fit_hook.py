@@ -145,7 +145,9 @@ def compare_weights(name: str, weights: dict, model: nn.Module) -> Misfit | None
     """
     for key in weights:
         if not isinstance(key, str):
-            raise InputError(f'{name}: a weight is called {quoted(key)}, which is no text')
+            raise InputError(
+                f'{name}: a weight is called {quoted(key)}, which is no text; save it with names'
+            )
     tensors = {
         key.removeprefix('module.'): value
         for key, value in weights.items()
