@@ -5,7 +5,6 @@ import json
 import os
 import re
 import stat
-from pathlib import Path
 
 from mmvis_cl import limits
 from mmvis_cl.errors import InputError, quoted
@@ -33,6 +32,9 @@ def read_json(path: str | os.PathLike) -> object:
 def read_bytes(path: str | os.PathLike) -> bytes:
     """Read a file that ``limits.MAX_JSON_BYTES`` lets in.
 
+    What a shell puts in by ``<(...)`` or ``/dev/stdin`` is read as well. A pipe with a name in a
+    folder is not: if nobody writes to it, opening it waits for ever.
+
     Args:
         path: Of the file.
 
@@ -43,8 +45,14 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         status = os.stat(path)
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
             raise InputError(f'{path}: is a device; give a file')
+        if stat.S_ISFIFO(status.st_mode) and os.path.exists(os.path.realpath(path)):
+            raise InputError(f'{path}: is a pipe; give a file')
         check_json_size(status.st_size, path)
-        return Path(path).read_bytes()
+        with open(path, 'rb') as file:
+            # of a pipe the size is not known before
+            data = file.read(limits.MAX_JSON_BYTES + 1) if not status.st_size else file.read()
+        check_json_size(len(data), path)
+        return data
     except InputError:
         raise
     except FileNotFoundError:

@@ -2,6 +2,9 @@
 
 import gc
 import json
+import os
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -117,3 +120,25 @@ def test_a_zip_that_needs_a_password_or_is_damaged(tmp_path):
         with pytest.raises(InputError, match=r'x\.zip: not a usable zip file') as error:
             load_results(path)
         assert '\n' not in str(error.value)
+
+
+READ = 'import sys; from mmvis_cl.json_file import read_json; print(read_json(sys.argv[1]))'
+
+
+def read_alone(path, **options):
+    words = [sys.executable, '-c', READ, str(path)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='the system has no pipes with names')
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'a.json')
+    assert 'a.json: is a pipe; give a file' in read_alone(tmp_path / 'a.json').stderr
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/stdin'), reason='the system has no /dev/stdin')
+def test_a_pipe_of_a_shell_is_read_up_to_the_limit():
+    assert read_alone('/dev/stdin', input='[1, 2]').stdout == '[1, 2]\n'
+    environment = os.environ | dict(MMVIS_CL_MAX_JSON_BYTES='5')
+    done = read_alone('/dev/stdin', input='[1, 2]', env=environment)
+    assert 'has 6 bytes of JSON, the most is 5' in done.stderr

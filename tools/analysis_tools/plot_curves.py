@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.json_file import read_bytes
 from mmvis_cl.visualization.plots import COLOURS, MARKERS, plot_style, save_figure
 
 SCORES = ('youtube_vis/AP', 'youtube_vis/AP50', 'youtube_vis/AP75', 'youtube_vis/AR10')
@@ -132,7 +133,7 @@ def _drawn(training: list[dict], validation: list[dict], keys: list[str] | None)
 
 def _read_records(path: Path) -> list[dict]:
     records = []
-    lines = path.read_text().splitlines()
+    lines = read_bytes(path).decode(errors='replace').splitlines()
     for number, line in enumerate(lines, 1):
         try:
             records.append(json.loads(line))
