@@ -162,24 +162,45 @@ def _replace_deformable_attention_op() -> None:
 
 
 def _replace_two_stage_ops() -> None:
-    """Lets mmdet's two-stage models run: torchvision has the same NMS and average RoIAlign."""
+    """Lets mmdet's two-stage models run: torchvision has the same NMS and average RoIAlign.
+
+    The ops themselves are replaced, not what calls them: other modules may have that already.
+    """
+    import torch
     from torchvision import ops
 
     extension = importlib.import_module('mmcv._ext')
-    roi_align_module = importlib.import_module('mmcv.ops.roi_align')
-    missing = roi_align_module.roi_align
+    no_forward = extension.roi_align_forward
+    average = 1  # of mmcv's pool modes; 0 is the largest
 
     def nms(boxes, scores, iou_threshold, offset):
         # with offset 1 a box from 0 to 1 is two pixels wide
         return ops.nms(boxes + boxes.new_tensor([0, 0, offset, offset]), scores, iou_threshold)
 
-    def roi_align(x, rois, output_size, scale=1.0, sampling_ratio=0, pool_mode='avg', aligned=True):
-        if pool_mode != 'avg':
-            return missing(x, rois, output_size, scale, sampling_ratio, pool_mode, aligned)
-        return ops.roi_align(x, rois, output_size, scale, sampling_ratio, aligned)
+    def roi_align_forward(input, rois, output, argmax_y, argmax_x, **sizes):
+        if sizes['pool_mode'] != average:
+            no_forward()
+        shape = sizes['aligned_height'], sizes['aligned_width']
+        rest = sizes['spatial_scale'], sizes['sampling_ratio'], sizes['aligned']
+        output.copy_(ops.roi_align(input, rois, shape, *rest))
+
+    def roi_align_backward(grad, rois, argmax_y, argmax_x, grad_input, **sizes):
+        grad_input += torch.ops.torchvision._roi_align_backward(
+            grad,
+            rois,
+            sizes['spatial_scale'],
+            sizes['aligned_height'],
+            sizes['aligned_width'],
+            *grad_input.shape,
+            sizes['sampling_ratio'],
+            sizes['aligned'],
+        )
 
     extension.nms = nms
-    roi_align_module.roi_align = roi_align
+    extension.roi_align_forward, extension.roi_align_backward = (
+        roi_align_forward,
+        roi_align_backward,
+    )
 
 
 @functools.cache

@@ -79,6 +79,14 @@ def test_roi_align():
     assert ramp.grad.sum() == pytest.approx(4.0)
 
 
+def test_roi_align_of_who_had_it_before_us():
+    done = run(
+        'import torch; from mmcv.ops.roi_align import roi_align; import mmvis_cl; '
+        'print(roi_align(torch.ones(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 2, 2]]), 1).item())'
+    )
+    assert done.stdout == '1.0\n', done.stderr
+
+
 @without_ops
 def test_mmcv_reports_its_environment():
     from mmcv.utils import collect_env

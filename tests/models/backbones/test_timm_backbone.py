@@ -366,7 +366,7 @@ def test_last_stages_that_are_not_used_are_not_missed(tmp_path):
         (dict(channels=(1, 2, 3)), r'have the channels \(32, 48, 64\), not \(1, 2, 3\); its maps'),
         (dict(frozen_stages=5), r'frozen_stages=5, but its 4 maps of stride 4 and more'),
         (dict(frozen_stages=3, out_indices=(1,)), r'up to the last of out_indices=\(1,\)'),
-        (dict(drop_path_rates=0.1), r"unexpected keyword argument 'drop_path_rates'; use an"),
+        (dict(drop_path_rates=0.1), r"unexpected keyword argument 'drop_path_rates'"),
         (dict(pretrained=True, init_cfg=dict(type='Pretrained')), r'give one of the two'),
     ],
 )
