@@ -5,6 +5,7 @@ import pickle
 import stat
 import tarfile
 import zipfile
+from contextlib import suppress
 from typing import IO, BinaryIO
 
 import safetensors.torch
@@ -82,10 +83,10 @@ def check_file(path: str) -> None:
         InputError: See :func:`read_file`.
     """
     if os.path.isfile(path) and zipfile.is_zipfile(path):
-        with open(path, 'rb') as file:
+        with open(path, 'rb') as file, suppress(zipfile.BadZipFile):
             _check_archive(file, path)
-    else:
-        read_file(path)
+            return
+    read_file(path)
 
 
 def _read(file: BinaryIO, name: str, map_location: object, trusted: bool) -> object:

@@ -1,0 +1,380 @@
+"""Every reader of the package, with good files to break: a target is a name here."""
+
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import annotation_readers
+import coco_files
+from small_videos import write_video
+
+from mmvis_cl.errors import InputError
+
+CVAT = """<?xml version='1.0' encoding='utf-8'?>
+<annotations><version>1.1</version><meta><task><id>7</id><name>street</name><size>3</size>
+<start_frame>0</start_frame><stop_frame>2</stop_frame><labels><label><name>car</name></label>
+</labels><original_size><width>32</width><height>24</height></original_size>
+<source>clip.mp4</source></task><dumped>2024-01-01</dumped></meta>
+<track id="0" label="car"><mask frame="0" keyframe="1" outside="0" rle="0, 3, 1, 3, 1, 3, 1"
+left="4" top="2" width="4" height="3" z_order="0"></mask>
+<polygon frame="1" keyframe="1" outside="0" points="1,1;9,1;9,9" z_order="0"></polygon>
+<polygon frame="2" keyframe="1" outside="0" points="1,1;9,1;9,9" z_order="0"></polygon></track>
+<track id="1" label="car"><polygon frame="0" keyframe="1" outside="0" points="1,1;9,1;9,9"
+z_order="0"></polygon><polygon frame="1" keyframe="1" outside="1" points="1,1;9,1;9,9"
+z_order="0"></polygon></track></annotations>"""
+CONFIG = "model = dict(type='ContrastiveVIS', detector=dict(a=[1, (2, 3)], b=None))\nx = -1.5\n"
+
+
+class Target(NamedTuple):
+    """A reader.
+
+    Attributes:
+        files (Callable): gives its good files: name -> content.
+        run (Callable): reads them from a folder; ends normally, or with an InputError.
+        share (int): how often it is taken, for its speed.
+    """
+
+    files: Callable[[], dict[str, bytes]]
+    run: Callable[[Path], object]
+    share: int = 4
+
+
+def dumped(content: object) -> bytes:
+    return json.dumps(content).encode()
+
+
+def image_bytes(kind: str = 'PNG', mode: str = 'RGB', **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)).convert(mode).save(
+        file, kind, **options
+    )
+    return file.getvalue()
+
+
+@cache
+def videos() -> dict[str, bytes]:
+    import tempfile
+
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ('a.mp4', 'a.mkv'):
+            write_video(f'{folder}/{name}', length=3, size=(24, 32))
+            found[name] = Path(folder, name).read_bytes()
+    return found
+
+
+@cache
+def checkpoints() -> dict[str, bytes]:
+    content = dict(
+        state_dict=dict(torch.nn.Linear(2, 3).state_dict()),
+        meta=dict(iter=1, epoch=0, cfg=CONFIG, dataset_meta=dict(classes=('a', 'b'))),
+        optimizer=dict(state={0: dict(step=torch.tensor(1.0))}),
+        message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.0], [1])), a=np.ones(3)),
+    )
+    found = {}
+    for name, new in (('zip.pth', True), ('legacy.pth', False)):
+        file = io.BytesIO()
+        torch.save(content, file, _use_new_zipfile_serialization=new)
+        found[name] = file.getvalue()
+    return found
+
+
+def frames() -> dict[str, bytes]:
+    return {f'frames/clip/{t}.png': image_bytes() for t in range(3)}
+
+
+def of_annotations(name: str) -> Target:
+    def files() -> dict[str, bytes]:
+        return {
+            'annotations.json': dumped(annotation_readers.make_annotations()),
+            'results.json': dumped(annotation_readers.make_results()),
+        }
+
+    def run(folder: Path) -> None:
+        images = folder / 'images'
+        annotation_readers.write_images(images)
+        out = folder / 'out'
+        out.mkdir()
+        at = dict(
+            annotations=str(folder / 'annotations.json'),
+            results=str(folder / 'results.json'),
+            images=str(images),
+            out=str(out),
+        )
+        outcome = annotation_readers.read(name, at)
+        assert outcome.code in (0, 1, 2), outcome
+        assert 'Traceback' not in '\n'.join(outcome.lines), outcome
+        if outcome.code == 2:
+            (line,) = (line for line in outcome.lines if line.startswith('error: '))
+            raise InputError(line)
+
+    return Target(files, run, share=1)
+
+
+def zipped_results() -> dict[str, bytes]:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('results.json', json.dumps(annotation_readers.make_results()))
+    return {'results.zip': file.getvalue()}
+
+
+def load_results(folder: Path) -> None:
+    from mmvis_cl.evaluation import check_results_alone, load_results
+
+    check_results_alone(load_results(folder / 'results.zip'), 'results.zip')
+
+
+def coco_image_files() -> dict[str, bytes]:
+    content = coco_files.coco_content()
+    names = {image['file_name']: image_bytes() for image in content['images']}
+    return {'coco.json': dumped(content), **names}
+
+
+def coco_images(folder: Path) -> None:
+    from mmvis_cl.datasets import COCOImages
+
+    data = COCOImages(str(folder / 'coco.json'), data_prefix=dict(img=str(folder)), pipeline=[])
+    for i in range(len(data)):
+        data.get_data_info(i)
+
+
+def coco_video(folder: Path) -> None:
+    from mmvis_cl.datasets.converters.coco_video import read_coco_video
+
+    read_coco_video(folder / 'coco_video.json', folder / 'frames')
+
+
+def coco_video_files() -> dict[str, bytes]:
+    square = annotation_readers.square
+    images = [
+        dict(id=t + 1, file_name=f'clip/{t}.png', height=24, width=32, video_id=1, frame_id=t)
+        for t in range(3)
+    ]
+    tracks = [
+        dict(id=t + 1, image_id=t + 1, category_id=1, instance_id=1, segmentation=square(2, t + 1))
+        for t in range(3)
+    ]
+    content = dict(
+        videos=[dict(id=1, name='clip', height=24, width=32)],
+        images=images,
+        annotations=tracks,
+        categories=[dict(id=1, name='cat')],
+    )
+    return {'coco_video.json': dumped(content), **frames()}
+
+
+def cvat(folder: Path) -> None:
+    from mmvis_cl.datasets.converters.cvat_video import read_cvat
+
+    read_cvat([folder / 'a.xml'], folder / 'frames')
+
+
+def label_studio_files() -> dict[str, bytes]:
+    keys = [
+        dict(frame=t, enabled=True, x=5 * t, y=10, width=20, height=20, rotation=0, time=t / 10)
+        for t in (1, 3)
+    ]
+    value = dict(framesCount=3, duration=0.3, sequence=keys, labels=['car'])
+    region = dict(id='a', type='videorectangle', value=value, from_name='box', to_name='video')
+    task = dict(
+        id=1,
+        data=dict(video='/data/upload/1/0123abcd-clip.mp4'),
+        annotations=[dict(id=5, result=[region])],
+        predictions=[],
+    )
+    return {'project.json': dumped([task]), **frames()}
+
+
+def label_studio(folder: Path) -> None:
+    from mmvis_cl.datasets.converters.label_studio import read_label_studio
+
+    read_label_studio(folder / 'project.json', folder / 'frames', 'fill')
+
+
+def mask_png_files() -> dict[str, bytes]:
+    file = io.BytesIO()
+    pixels = np.zeros((24, 32), np.uint8)
+    pixels[2:9, 3:9], pixels[12:20, 3:9] = 1, 2
+    Image.fromarray(pixels).save(file, 'PNG')
+    masks = {f'masks/clip/{t}.png': file.getvalue() for t in range(3)}
+    table = b'video,object,class\nclip,1,car\nclip,2,car\n'
+    return {**frames(), **masks, 'classes.csv': table}
+
+
+def mask_pngs(folder: Path) -> None:
+    from mmvis_cl.datasets.converters.mask_png import read_mask_pngs
+    from mmvis_cl.datasets.converters.object_classes import read_object_classes
+
+    classes = read_object_classes(folder / 'classes.csv')
+    read_mask_pngs(folder / 'frames', folder / 'masks', classes, drop_unlabelled=True)
+
+
+def object_classes(folder: Path) -> None:
+    from mmvis_cl.datasets.converters.object_classes import read_labels, read_object_classes
+
+    for read, name in (
+        (read_object_classes, 'a.csv'),
+        (read_object_classes, 'a.json'),
+        (read_object_classes, 'meta.json'),
+        (read_labels, 'labels.txt'),
+    ):
+        with suppress(InputError):
+            read(folder / name)
+
+
+def object_class_files() -> dict[str, bytes]:
+    meta = dict(videos=dict(clip=dict(objects={'1': dict(category='car', frames=['0'])})))
+    return {
+        'a.csv': b'object,class\n1,car\n2,"big, red car"\n',
+        'a.json': dumped({'clip': {'1': 'car', '2': 'dog'}}),
+        'meta.json': dumped(meta),
+        'labels.txt': b'background\ncar\ndog\n',
+    }
+
+
+def images(folder: Path) -> None:
+    from mmvis_cl.datasets.image_files import image_size, read_image
+
+    for path in sorted(folder.iterdir()):
+        for read in (read_image, lambda path: image_size(path, str(path))):
+            with suppress(InputError):
+                read(path)
+
+
+def image_files() -> dict[str, bytes]:
+    pages = [Image.new('L', (32, 24), 40 * i) for i in range(3)]
+    found = {}
+    for kind in ('GIF', 'TIFF', 'WEBP', 'PNG'):
+        file = io.BytesIO()
+        pages[0].save(file, kind, save_all=True, append_images=pages[1:])
+        found[f'pages.{kind.lower()}'] = file.getvalue()
+    return found | {
+        'a.png': image_bytes(),
+        'b.png': image_bytes(mode='I;16'),
+        'c.png': image_bytes(mode='P'),
+        'a.jpg': image_bytes('JPEG', quality=90),
+        'a.bmp': image_bytes('BMP'),
+        'f.tiff': image_bytes('TIFF', mode='F'),
+        'a.webp': image_bytes('WEBP'),
+    }
+
+
+def video_files(folder: Path) -> None:
+    from mmvis_cl.datasets.video_source import open_source
+
+    for path in sorted(folder.iterdir()):
+        with suppress(InputError), open_source(path) as source:
+            for frame in source:
+                assert frame.image.dtype == np.uint8 and frame.image.ndim == 3
+
+
+def checkpoint(folder: Path) -> None:
+    from mmvis_cl.checkpoints.reader import check_file, read_checkpoint, tensors_of
+
+    for path in sorted(folder.iterdir()):
+        for read in (
+            lambda path: check_file(path),
+            lambda path: tensors_of(read_checkpoint(path), path),
+            lambda path: read_checkpoint(path, skip_objects=True),
+        ):
+            with suppress(InputError):
+                read(str(path))
+
+
+def pickle_programs() -> dict[str, bytes]:
+    """The pickle inside of a checkpoint, to be broken without its archive's checksums."""
+    with zipfile.ZipFile(io.BytesIO(checkpoints()['zip.pth'])) as archive:
+        return {
+            'data.pkl': next(archive.read(n) for n in archive.namelist() if n.endswith('data.pkl'))
+        }
+
+
+def pickle_program(folder: Path) -> None:
+    from mmvis_cl.checkpoints.reader import read_checkpoint
+
+    with (
+        zipfile.ZipFile(io.BytesIO(checkpoints()['zip.pth'])) as whole,
+        zipfile.ZipFile(folder / 'a.pth', 'w') as archive,
+    ):
+        for name in whole.namelist():
+            given = folder / 'data.pkl'
+            own = name.endswith('data.pkl')
+            archive.writestr(name, given.read_bytes() if own else whole.read(name))
+    read_checkpoint(str(folder / 'a.pth'), skip_objects=True)
+
+
+def kept_config(folder: Path) -> None:
+    from mmvis_cl.config.dumped import check_types_are_registered, config_of_text
+
+    text = (folder / 'config.py').read_bytes().decode('latin1')
+    check_types_are_registered(config_of_text(text, 'a.pth'), 'a.pth')
+
+
+def option_texts(folder: Path) -> None:
+    from mmengine.config import Config
+
+    from mmvis_cl.cli.category_ids import parse_category_ids
+    from mmvis_cl.config.options import read_option, set_options
+
+    text = (folder / 'option.txt').read_bytes().decode('latin1')
+    with suppress(InputError):
+        key, value = read_option(text)
+        set_options(Config(dict(a=dict(b=[1, 2]), c='x')), {key: value})
+    with suppress(InputError):
+        parse_category_ids(text.split())
+
+
+def masks(folder: Path) -> None:
+    from mmvis_cl.datasets.segmentations import check_image_mask, to_rle
+    from mmvis_cl.json_file import read_json
+    from mmvis_cl.ops.rle_counts import pixels_covered
+
+    for mask in _list(read_json(folder / 'masks.json')):
+        for read in (to_rle, check_image_mask):
+            with suppress(InputError):
+                if isinstance(mask, (dict, list)):
+                    read(mask, 24, 32, 'a mask')
+        if isinstance(mask, dict) and isinstance(mask.get('counts'), str):
+            with suppress(ValueError):
+                pixels_covered(mask['counts'])
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else []
+
+
+def mask_files() -> dict[str, bytes]:
+    runs = dict(size=[24, 32], counts=[700, 8, 60])
+    outlines = [[1, 1, 9, 1, 9, 9.5]], [[1, 1, 2, 2, 3, 3, 4, 4]]
+    return {'masks.json': dumped([annotation_readers.square(2, 3), runs, *outlines])}
+
+
+TARGETS = {name: of_annotations(name) for name in annotation_readers.READERS} | {
+    'zipped results': Target(zipped_results, load_results, 8),
+    'COCO images': Target(coco_image_files, coco_images, 2),
+    'COCO video': Target(coco_video_files, coco_video),
+    'CVAT': Target(lambda: {'a.xml': CVAT.encode(), **frames()}, cvat),
+    'Label Studio': Target(label_studio_files, label_studio),
+    'mask PNGs': Target(mask_png_files, mask_pngs),
+    'object classes': Target(object_class_files, object_classes, 8),
+    'images': Target(image_files, images, 4),
+    'videos': Target(videos, video_files, 2),
+    'checkpoints': Target(checkpoints, checkpoint, 4),
+    'pickle programs': Target(pickle_programs, pickle_program, 8),
+    'kept configs': Target(lambda: {'config.py': CONFIG.encode()}, kept_config, 8),
+    'options': Target(lambda: {'option.txt': b"a.b='[1, (2, 3)]'"}, option_texts, 8),
+    'masks': Target(mask_files, masks, 8),
+}
