@@ -278,30 +278,6 @@ def test_what_mmdet_asserts_about_its_companions_is_passed_on(tmp_path):
     assert 'mmdet==3.3.0' in message
 
 
-@pytest.mark.parametrize(
-    ('torch_version', 'mmengine_version', 'refuses'),
-    [('2.11.0+cu130', '0.10.7', True), ('2.5.1', '0.10.7', False), ('2.11.0', '0.10.12', False)],
-)
-def test_when_mmengine_refuses_its_own_checkpoints(
-    monkeypatch, torch_version, mmengine_version, refuses
-):
-    monkeypatch.setattr('torch.__version__', torch_version)
-    monkeypatch.setattr('mmengine.__version__', mmengine_version)
-    assert compat._refuses_own_checkpoints() is refuses
-
-
-def test_whole_checkpoints_load(tmp_path, monkeypatch):
-    from mmengine.logging import HistoryBuffer
-    from mmengine.runner import CheckpointLoader
-    from mmengine.runner.checkpoint import _load_checkpoint
-
-    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
-    compat._load_whole_checkpoints()
-    path = tmp_path / 'checkpoint.pth'
-    torch.save({'history': HistoryBuffer([1.0, 2.0], [1, 1])}, path)
-    assert _load_checkpoint(str(path), map_location='cpu')['history'].mean() == 1.5
-
-
 # Names of MMTracking 1.x
 
 

@@ -85,9 +85,9 @@ def test_errors(run, tmp_path, state, capsys):
 
     assert error_of(path, out) == f'{path}: there is no such checkpoint'
     torch.save(dict(state_dict=state, message_hub=Evil()), path)
-    assert '--trust-input' in error_of(path, out)
+    assert '--trust-checkpoint' in error_of(path, out)
     assert 'this code was run' not in capsys.readouterr().out
-    assert 'names as detector.' in run(path, out, '--trust-input')
+    assert 'names as detector.' in run(path, out, '--trust-checkpoint')
     out.unlink()
     torch.save({name: v for name, v in state.items() if name != 'level_embed'}, path)
     assert error_of(path, out).startswith(f'{path}: not the weights of a Deformable DETR with one')

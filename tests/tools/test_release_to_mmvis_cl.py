@@ -99,8 +99,8 @@ def test_wrong_and_partial_files(run, tmp_path, release):
         return error.removeprefix(prefix)
 
     damaged = 'not a PyTorch checkpoint, or '
-    assert error_of(b'').startswith(damaged)
-    assert error_of(b'<html>sign in</html>').startswith(damaged)
+    assert error_of(b'').startswith('is empty')
+    assert error_of(b'<html>sign in</html>').startswith('is a web page')
     torch.save(release, tmp_path / 'whole.pth')
     whole = (tmp_path / 'whole.pth').read_bytes()
     assert error_of(whole[: len(whole) // 2]).startswith(damaged)
@@ -139,7 +139,7 @@ def test_checkpoints_of_a_training_need_trust(run, tmp_path, release):
     torch.save(trained, tmp_path / 'trained.pth')
     args = ('--reverse', tmp_path / 'trained.pth', tmp_path / 'back.pth')
     code, error = run(*args)
-    assert code == 2 and '--trust-input' in error
-    assert 'tensors' in run(*args, '--trust-input')
+    assert code == 2 and '--trust-checkpoint' in error
+    assert 'tensors' in run(*args, '--trust-checkpoint')
     again = torch.load(tmp_path / 'back.pth', weights_only=True)['model']
     assert all(torch.equal(again[name], value) for name, value in release.items())
