@@ -249,8 +249,10 @@ _NOT_NEEDED = {
 }
 
 
-class Unpickler(pickle.Unpickler):
+class Unpickler(pickle._Unpickler):
     """Finds what :data:`_ALLOWED` and the like name.
+
+    The one in Python: that in C makes room for as many objects as a file says that it has.
 
     Args:
         file: A binary file.

@@ -476,6 +476,13 @@ def test_safetensors_by_any_name(tmp_path):
         assert reader.read_checkpoint(str(tmp_path / name))['w'].tolist() == [0, 1, 2]
 
 
+def test_a_huge_memo_is_not_made(tmp_path):
+    """Pickle's own reader in C would fill 32 GB with zeros."""
+    path = tmp_path / 'a.pth'
+    path.write_bytes(opcodes(b'\x80\x02}r\xff\xff\xff\x7f.'))
+    assert reader.read_checkpoint(str(path)) == {}
+
+
 def test_a_huge_array_is_not_made(tmp_path):
     path = tmp_path / 'a.pth'
     path.write_bytes(opcodes(b'\x80\x02cbuiltins\nbytearray\n\x8a\x07\0\0\0\0\0\0\1\x85R.'))
