@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / 'README.md').read_text()
@@ -33,6 +34,19 @@ def test_what_is_asked_first_stands_first():
     assert -1 not in places, asked[places.index(-1)]
     for (text, place), (later, its_place) in pairwise(zip(asked, places, strict=True)):
         assert place < its_place, f'{later} stands before {text}'
+
+
+def test_the_picture_moves_and_loads_at_once():
+    path = ROOT / 'docs' / 'tracked_video.webp'
+    assert path.stat().st_size < 1_000_000
+    with Image.open(path) as picture:
+        assert 400 < picture.width < 600
+        milliseconds = 0
+        for number in range(picture.n_frames):
+            picture.seek(number)
+            picture.load()
+            milliseconds += picture.info['duration']
+    assert 3000 <= milliseconds <= 4000
 
 
 @pytest.mark.parametrize('link', LINKS)
