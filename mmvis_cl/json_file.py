@@ -29,14 +29,30 @@ def read_json(path: str | os.PathLike) -> object:
     return parse_json(read_bytes(path), path)
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
-    """Read a file that ``limits.MAX_JSON_BYTES`` lets in.
+def read_table(path: str | os.PathLike) -> str:
+    """Read a table or list in plain text, which ``limits.MAX_TABLE_BYTES`` lets in.
+
+    Args:
+        path: Of the file; UTF-8 with or without a byte order mark.
+
+    Raises:
+        InputError: It is missing, cannot be read, is too large, or is no text.
+    """
+    try:
+        return read_bytes(path, 'MAX_TABLE_BYTES').decode('utf-8-sig')
+    except UnicodeDecodeError:
+        raise InputError(f'{path}: cannot be read (it is no text); save it as UTF-8') from None
+
+
+def read_bytes(path: str | os.PathLike, limit: str = 'MAX_JSON_BYTES') -> bytes:
+    """Read a file that a limit lets in.
 
     What a shell puts in by ``<(...)`` or ``/dev/stdin`` is read as well. A pipe with a name in a
     folder is not: if nobody writes to it, opening it waits for ever.
 
     Args:
         path: Of the file.
+        limit: Name of the limit, see :mod:`mmvis_cl.limits`.
 
     Raises:
         InputError: It is missing, cannot be read, or is too large.
@@ -47,11 +63,12 @@ def read_bytes(path: str | os.PathLike) -> bytes:
             raise InputError(f'{path}: is a device; give a file')
         if stat.S_ISFIFO(status.st_mode) and os.path.exists(os.path.realpath(path)):
             raise InputError(f'{path}: is a pipe; give a file')
-        check_json_size(status.st_size, path)
+        check_json_size(status.st_size, path, limit)
         with open(path, 'rb') as file:
             # of a pipe the size is not known before
-            data = file.read(limits.MAX_JSON_BYTES + 1) if not status.st_size else file.read()
-        check_json_size(len(data), path)
+            most = getattr(limits, limit)
+            data = file.read(most + 1) if not status.st_size else file.read()
+        check_json_size(len(data), path, limit)
         return data
     except InputError:
         raise
@@ -63,20 +80,23 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         raise InputError(f'{quoted(str(path))}: no name of a file ({error}); correct it') from None
 
 
-def check_json_size(size: int, path: str | os.PathLike) -> None:
-    """Make sure that a file of JSON is not too large to be read.
+def check_json_size(size: int, path: str | os.PathLike, limit: str = 'MAX_JSON_BYTES') -> None:
+    """Make sure that a file is not too large to be read.
 
     Args:
         size: In bytes, unpacked.
         path: What the message of an error begins with.
+        limit: Name of the limit.
 
     Raises:
         InputError: It is.
     """
-    if size > limits.MAX_JSON_BYTES:
+    most = getattr(limits, limit)
+    if size > most:
+        kind = 'JSON' if limit == 'MAX_JSON_BYTES' else 'text'
         raise InputError(
-            f'{path}: has {size} bytes of JSON, the most is {limits.MAX_JSON_BYTES}; give a smaller'
-            ' file, or raise MMVIS_CL_MAX_JSON_BYTES'
+            f'{path}: has {size} bytes of {kind}, the most is {most}; give a smaller file, or '
+            f'raise MMVIS_CL_{limit}'
         )
 
 

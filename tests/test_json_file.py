@@ -11,7 +11,7 @@ import pytest
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import load_results
-from mmvis_cl.json_file import parse_json, read_json
+from mmvis_cl.json_file import parse_json, read_json, read_table
 
 
 @pytest.mark.parametrize(
@@ -122,18 +122,37 @@ def test_a_zip_that_needs_a_password_or_is_damaged(tmp_path):
         assert '\n' not in str(error.value)
 
 
-READ = 'import sys; from mmvis_cl.json_file import read_json; print(read_json(sys.argv[1]))'
+# without torch, whose import takes seconds
+READ = """
+import sys, mmvis_cl_command
+mmvis_cl_command.put_off_set_up()
+from mmvis_cl import json_file
+print(getattr(json_file, sys.argv[1])(sys.argv[2]))
+"""
 
 
-def read_alone(path, **options):
-    words = [sys.executable, '-c', READ, str(path)]
+def read_alone(path, reader='read_json', **options):
+    words = [sys.executable, '-c', READ, reader, str(path)]
     return subprocess.run(words, capture_output=True, text=True, timeout=60, **options)
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='the system has no pipes with names')
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'a.json')
-    assert 'a.json: is a pipe; give a file' in read_alone(tmp_path / 'a.json').stderr
+    for reader in ('read_json', 'read_table'):
+        assert 'a.json: is a pipe; give a file' in read_alone(tmp_path / 'a.json', reader).stderr
+
+
+def test_a_table_has_a_limit_of_its_own(tmp_path, monkeypatch):
+    path = tmp_path / 'a.csv'
+    path.write_bytes(b'\xef\xbb\xbfobject,class\n')
+    assert read_table(path) == 'object,class\n'
+    monkeypatch.setenv('MMVIS_CL_MAX_TABLE_BYTES', '15')
+    with pytest.raises(InputError, match=r'16 bytes of text.*MMVIS_CL_MAX_TABLE_BYTES'):
+        read_table(path)
+    path.write_bytes(b'\xff\xff')
+    with pytest.raises(InputError, match='it is no text'):
+        read_table(path)
 
 
 @pytest.mark.skipif(not os.path.exists('/dev/stdin'), reason='the system has no /dev/stdin')

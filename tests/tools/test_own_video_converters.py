@@ -237,7 +237,7 @@ def test_from_mots_pngs(run, capsys):
     ('arguments', 'message'),
     [
         (['absent'], 'absent/JPEGImages: there is no such folder'),
-        (['.', '--videos', 'absent.txt'], 'absent.txt: cannot be read'),
+        (['.', '--videos', 'absent.txt'], 'absent.txt: no such file'),
         (['.', '--videos', 'empty.txt'], 'empty.txt: is empty'),
         (['.', '--classes', 'empty.txt'], 'empty.txt: is empty; copy'),
     ],

@@ -24,6 +24,7 @@ from mmvis_cl.datasets.converters.object_classes import (
 )
 from mmvis_cl.engine.converter_cli import add_output_options, check_options, show_progress, write
 from mmvis_cl.errors import InputError, one_line_errors
+from mmvis_cl.json_file import read_table
 
 LAYOUTS = (('JPEGImages', 'Annotations'), ('images', 'instances'), ('image_02', 'instances'))
 
@@ -154,11 +155,7 @@ def _names(path: Path | None) -> list[str] | None:
     """The videos that a list names; None without a list."""
     if path is None:
         return None
-    try:
-        names = list(dict.fromkeys(path.read_text(encoding='utf-8-sig').split()))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is no text'
-        raise InputError(f'{path}: cannot be read ({reason}); give a list') from error
+    names = list(dict.fromkeys(read_table(path).split()))
     if not names:
         raise InputError(f'{path}: is empty; give names of videos, one a line')
     return names

@@ -1,13 +1,14 @@
 """Which object of annotated PNGs is of which class: by tables, and by the value as in MOTS."""
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from mmvis_cl.errors import InputError, shortened
-from mmvis_cl.json_file import read_json
+from mmvis_cl.json_file import read_json, read_table
 
 MOTS_FACTOR = 1000  # value = class * 1000 + object
 MOTS_IGNORED = 10000
@@ -118,14 +119,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         InputError: It is missing, empty, no text, or has a name twice.
     """
-    try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is no text'
-        raise InputError(
-            f'{path}: cannot be read ({reason}); give names of classes, one a line'
-        ) from error
-    names = [line.strip() for line in lines if line.strip()]
+    names = [line.strip() for line in read_table(path).splitlines() if line.strip()]
     if not names:
         raise InputError(f'{path}: is empty; give names of classes, one a line, class 1 first')
     twice = [name for name in names if names.count(name) > 1]
@@ -135,9 +129,8 @@ def read_labels(path: Path) -> list[str]:
 
 
 def _csv_pairs(path: Path) -> Iterator[tuple[tuple[str | None, str], str]]:
-    with path.open(newline='', encoding='utf-8-sig') as file:
-        for row in csv.DictReader(file, skipinitialspace=True):
-            yield (row.get('video'), row['object']), row['class']
+    for row in csv.DictReader(io.StringIO(read_table(path), newline=''), skipinitialspace=True):
+        yield (row.get('video'), row['object']), row['class']
 
 
 def _json_pairs(path: Path) -> Iterator[tuple[tuple[str | None, str], str]]:

@@ -330,7 +330,7 @@ def test_lists_of_classes_that_are_no_json(tmp_path, text, message):
 
 
 def test_absent_list_of_classes(tmp_path):
-    with pytest.raises(InputError, match='cannot be read'):
+    with pytest.raises(InputError, match='no such file'):
         read_object_classes(tmp_path / 'absent.csv')
 
 
