@@ -30,7 +30,7 @@ from mmvis_cl.errors import InputError
 
 SECONDS = 30
 MEMORY = 12 << 30
-CHUNK = 250  # inputs of a process
+CHUNK = 2000  # inputs of a process
 SCRATCH = '/dev/shm' if Path('/dev/shm').is_dir() else None
 
 
