@@ -65,9 +65,12 @@ def read_bytes(path: str | os.PathLike, limit: str = 'MAX_JSON_BYTES') -> bytes:
             raise InputError(f'{path}: is a pipe; give a file')
         check_json_size(status.st_size, path, limit)
         with open(path, 'rb') as file:
-            # of a pipe the size is not known before
-            most = getattr(limits, limit)
-            data = file.read(most + 1) if not status.st_size else file.read()
+            # Of a pipe the size is not known before; read(n) makes room for n bytes at once.
+            parts, most = [], getattr(limits, limit)
+            while most >= 0 and (part := file.read(1 << 20)):
+                parts.append(part)
+                most -= len(part)
+        data = b''.join(parts)
         check_json_size(len(data), path, limit)
         return data
     except InputError:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import pytest
@@ -161,3 +162,13 @@ def test_a_pipe_of_a_shell_is_read_up_to_the_limit():
     environment = os.environ | dict(MMVIS_CL_MAX_JSON_BYTES='5')
     done = read_alone('/dev/stdin', input='[1, 2]', env=environment)
     assert 'has 6 bytes of JSON, the most is 5' in done.stderr
+
+
+def test_an_empty_file_takes_no_memory(tmp_path):
+    """Nor does a pipe ask for as much as the limit allows."""
+    (tmp_path / 'a.json').touch()
+    tracemalloc.start()
+    with pytest.raises(InputError):
+        read_json(tmp_path / 'a.json')
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()

@@ -5,7 +5,6 @@ import pickle
 import stat
 import tarfile
 import zipfile
-from contextlib import suppress
 from typing import IO, BinaryIO
 
 import safetensors.torch
@@ -83,9 +82,14 @@ def check_file(path: str) -> None:
         InputError: See :func:`read_file`.
     """
     if os.path.isfile(path) and zipfile.is_zipfile(path):
-        with open(path, 'rb') as file, suppress(zipfile.BadZipFile):
-            _check_archive(file, path)
+        try:
+            with open(path, 'rb') as file:
+                _check_archive(file, path)
             return
+        except InputError:
+            raise
+        except Exception:  # garbage can raise anything: reading it whole says what is wrong
+            pass
     read_file(path)
 
 
