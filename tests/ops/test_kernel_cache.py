@@ -43,8 +43,14 @@ def good(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    folder = tmp_path / 'kernels'
+def room(tmp_path):
+    """Where a test may write."""
+    return tmp_path
+
+
+@pytest.fixture
+def folder(room, monkeypatch):
+    folder = room / 'kernels'
     monkeypatch.setenv('MMVIS_CL_KERNELS', str(folder))
     return folder
 
@@ -496,14 +502,14 @@ except cache.UnusableError as error:
 
 
 @pytest.fixture
-def processes(good, tmp_path, folder):
+def processes(good, room, folder):
     """Starts processes that load the kernel; none outlives the test."""
     started = []
-    (tmp_path / 'good.so').write_bytes(good)
+    (room / 'good.so').write_bytes(good)
 
     def start(seconds, python=sys.executable, module=kernel_cache.__file__, **options):
-        files = module, tmp_path / 'good.so', tmp_path / 'paths', seconds
-        with open(tmp_path / f'said{len(started)}', 'w') as said:
+        files = module, room / 'good.so', room / 'paths', seconds
+        with open(room / f'said{len(started)}', 'w') as said:
             process = subprocess.Popen(
                 [python, '-c', PROCESS, *map(str, files)], stdout=said, stderr=said, **options
             )
@@ -560,13 +566,13 @@ class TestNotRoot:
     """What another user sees, who may look into no folder of pytest."""
 
     @pytest.fixture
-    def tmp_path(self):
+    def room(self):
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o711)
             yield Path(folder)
 
     @pytest.mark.parametrize('state', ["root's", 'read-only', 'its own', 'no home'])
-    def test_a_user(self, processes, folder, state, tmp_path, monkeypatch):
+    def test_a_user(self, processes, folder, state, room, monkeypatch):
         """By the system's Python, as ours can be where only root reads."""
         python = '/usr/bin/python3'
         version = 'import sys; sys.exit(sys.version_info < (3, 10))'
@@ -575,9 +581,9 @@ class TestNotRoot:
             subprocess.run([python, '-c', version], check=True, timeout=60, **nobody)
         except (OSError, subprocess.CalledProcessError):
             pytest.skip('there is no Python here that others may run')
-        (tmp_path / 'paths').touch()
-        (tmp_path / 'paths').chmod(0o666)
-        (tmp_path / 'good.so').chmod(0o644)
+        (room / 'paths').touch()
+        (room / 'paths').chmod(0o666)
+        (room / 'good.so').chmod(0o644)
         if state == 'no home':
             monkeypatch.delenv('MMVIS_CL_KERNELS')
             monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
@@ -594,9 +600,9 @@ class TestNotRoot:
             'its own': '',
             'no home': 'it is compiled for this run alone',
         }[state]
-        module = tmp_path / 'kernel_cache.py'
+        module = room / 'kernel_cache.py'
         shutil.copy(kernel_cache.__file__, module)
-        shutil.copy(try_kernel.__file__, tmp_path)
+        shutil.copy(try_kernel.__file__, room)
         process = processes(0, python, module, **nobody)
         assert process.wait(60) == 0
         said = process.said.read_text()

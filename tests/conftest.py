@@ -1,0 +1,13 @@
+"""What a test may not leave behind for the next."""
+
+import pytest
+from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(autouse=True)
+def same_scope():
+    """A runner makes its scope the one in which all names are looked up."""
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
