@@ -81,15 +81,15 @@ def check_file(path: str) -> None:
     Raises:
         InputError: See :func:`read_file`.
     """
-    if os.path.isfile(path) and zipfile.is_zipfile(path):
-        try:
+    try:
+        if os.path.isfile(path) and zipfile.is_zipfile(path):
             with open(path, 'rb') as file:
                 _check_archive(file, path)
             return
-        except InputError:
-            raise
-        except Exception:  # garbage can raise anything: reading it whole says what is wrong
-            pass
+    except InputError:
+        raise
+    except Exception:  # garbage can raise anything: reading it whole says what is wrong
+        pass
     read_file(path)
 
 
