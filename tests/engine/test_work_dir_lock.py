@@ -137,5 +137,5 @@ def test_the_processes_of_one_training_do_not_refuse_each_other(
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(InputError, match=r'file/work/\.training\.lock: cannot be written'):
-        only_training_in(tmp_path / 'file' / 'work').__enter__()
+    with pytest.raises(InputError, match=r'file/run/\.training\.lock: cannot be written'):
+        only_training_in(tmp_path / 'file' / 'run').__enter__()
