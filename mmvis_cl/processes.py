@@ -98,7 +98,7 @@ def is_running(pid: int) -> bool:
     """Whether this machine has a process of this number."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter: no process has so high a number
         return False
     except OSError:  # it is another user's
         return True

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import TextIO
 
-from mmvis_cl.errors import InputError, cannot_write
+from mmvis_cl.errors import InputError, cannot_write, shortened
 from mmvis_cl.processes import is_running
 
 try:
@@ -86,7 +86,7 @@ def _check(file: TextIO, path: str) -> None:
         owner = json.loads(file.read(4096))
         host, process, started = owner['host'], int(owner['process']), owner['since']
         here = host == socket.gethostname() or (_boot() and _boot() == owner['boot'])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         if not taken:
             return  # nobody's yet, or its owner was killed at once
         raise InputError(
@@ -94,7 +94,7 @@ def _check(file: TextIO, path: str) -> None:
         ) from None
     if unknown and here:
         taken = process != os.getpid() and is_running(process)
-    who = f'process {process} on {host}, since {started}'
+    who = shortened(f'process {process} on {host}, since {started}')
     if taken:
         raise InputError(
             f'{os.path.dirname(path)}: another training is at work here ({who}); wait for its end, '

@@ -70,7 +70,13 @@ def test_the_lock_of_one_that_was_killed_is_taken_over(tmp_path):
     assert not (tmp_path / '.training.lock').exists()
 
 
-@pytest.mark.parametrize('content', ['', '{"host": "a', '[]', 'null', '{"host": 1}'])
+@pytest.mark.parametrize(
+    'content',
+    [
+        '', '{"host": "a', '[]', 'null', '{"host": 1}', '[' * 4096, '\xff',
+        '{"host": "a", "process": 1e999, "since": 0}',
+    ],
+)  # fmt: skip
 def test_a_lock_that_names_nobody_is_taken_over(tmp_path, content):
     (tmp_path / '.training.lock').write_text(content)
     with only_training_in(tmp_path):
@@ -92,6 +98,11 @@ def test_the_lock_of_another_host(tmp_path, monkeypatch):
     monkeypatch.setattr(work_dir_lock, '_boot', lambda: 'x')  # another container, which is gone
     with only_training_in(tmp_path):
         pass
+
+
+@pytest.mark.parametrize('process', [2**31, 10**30])
+def test_a_number_that_no_process_has(process):
+    assert not work_dir_lock.is_running(process)
 
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):

@@ -97,7 +97,10 @@ def results_of(notes: Path) -> dict[int, tuple[str, str | None]]:
     found = {}
     for path in notes.glob('*.jsonl'):
         for line in path.read_text().splitlines():
-            number, name, *rest = json.loads(line)
+            try:
+                number, name, *rest = json.loads(line)
+            except ValueError:  # half a line, of a process that was killed while it wrote
+                continue
             found[number] = name, (rest[0] if rest else None)
     return found
 
@@ -119,8 +122,9 @@ def run_all(seed: int, inputs: int, jobs: int, notes: Path) -> None:
                 first += 1
             command = [sys.executable, __file__, '--seed', str(seed), '--notes', str(notes)]
             command += ['--range', str(first), str(last)]
-            pipe = subprocess.DEVNULL
-            running.append((subprocess.Popen(command, stdout=pipe, stderr=pipe), first, last))
+            with (notes / 'stderr.txt').open('a') as said:
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+            running.append((process, first, last))
         time.sleep(0.2)
         for entry in list(running):
             process, first, last = entry
@@ -130,7 +134,14 @@ def run_all(seed: int, inputs: int, jobs: int, notes: Path) -> None:
             done = results_of(notes)
             begun = [number for number in range(first, last) if number in done]
             after = max(begun, default=first - 1) + 1
-            if process.returncode and after < last and after > first:
+            if process.returncode and after == first:  # every other one would end like this
+                for other, *_ in running:
+                    other.terminate()
+                sys.exit(
+                    f'a process ended with {process.returncode} before its first input; what it '
+                    f'said is in {notes}/stderr.txt'
+                )
+            if process.returncode and after < last:
                 chunks.insert(0, (after, last))  # what killed it is written down as not ended
 
 

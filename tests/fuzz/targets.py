@@ -2,6 +2,8 @@
 
 import io
 import json
+import runpy
+import socket
 import sys
 import zipfile
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer
 from PIL import Image
@@ -294,6 +297,10 @@ def checkpoint(folder: Path) -> None:
                 read(str(path))
 
 
+def safetensors_file() -> dict[str, bytes]:
+    return {'a.safetensors': safetensors.torch.save({'weight': torch.arange(6.0).view(2, 3)})}
+
+
 def pickle_programs() -> dict[str, bytes]:
     """The pickle inside of a checkpoint, to be broken without its archive's checksums."""
     with zipfile.ZipFile(io.BytesIO(checkpoints()['zip.pth'])) as archive:
@@ -362,6 +369,63 @@ def mask_files() -> dict[str, bytes]:
     return {'masks.json': dumped([annotation_readers.square(2, 3), runs, *outlines])}
 
 
+def curve_files() -> dict[str, bytes]:
+    records = [dict(loss=3.0 / t, loss_cls=1.0, lr=1e-4, epoch=1, step=t) for t in range(1, 12)]
+    records.append({'youtube_vis/AP': 0.25, 'step': 11})
+    lines = '\n'.join(map(json.dumps, records))
+    # one record of a training alone: its structure is broken, not its bytes only
+    return {
+        'scalars.jsonl': lines.encode(),
+        'record.json': dumped(dict(loss=2.0, loss_cls=0.5, epoch=1, step=12)),
+    }
+
+
+def curves(folder: Path) -> None:
+    log = folder / 'a/vis_data/scalars.json'
+    record = (folder / 'record.json').read_text(errors='replace').replace('\n', ' ')
+    log.parent.mkdir(parents=True)
+    log.write_bytes(
+        (folder / 'scalars.jsonl').read_bytes() + f'\n{record}\n'.encode(errors='replace')
+    )
+    tool = curves_tool()
+    tool['plot'](*tool['read_log'](folder), folder / 'curves.png')
+
+
+@cache
+def curves_tool() -> dict:
+    return runpy.run_path(str(annotation_readers.TOOLS / 'analysis_tools/plot_curves.py'))
+
+
+def lock_files() -> dict[str, bytes]:
+    owner = dict(host='another', boot='1', process=2**22 - 1, since='2026-01-01 00:00:00')
+    here = owner | dict(host=socket.gethostname())
+    return {'other/.training.lock': dumped(owner), 'here/.training.lock': dumped(here)} | {
+        'json/.training.lock.json': dumped(here)
+    }
+
+
+def training_lock(folder: Path) -> None:
+    from mmvis_cl.engine.work_dir_lock import only_training_in
+
+    (folder / 'json/.training.lock.json').rename(folder / 'json/.training.lock')
+    for work_dir in ('other', 'here', 'json'):
+        with suppress(InputError), only_training_in(folder / work_dir):
+            pass
+
+
+def long_videos(folder: Path) -> None:
+    from mmvis_cl.evaluation.long_videos import long_video_ids
+
+    for name in ('ids.json', 'videos.json', 'ids.txt'):
+        with suppress(InputError):
+            long_video_ids(annotation_readers.make_annotations(), str(folder / name))
+
+
+def long_video_files() -> dict[str, bytes]:
+    videos = dict(videos=[dict(id=1)])
+    return {'ids.json': dumped([1]), 'videos.json': dumped(videos), 'ids.txt': b'1\n'}
+
+
 TARGETS = {name: of_annotations(name) for name in annotation_readers.READERS} | {
     'zipped results': Target(zipped_results, load_results, 8),
     'COCO images': Target(coco_image_files, coco_images, 2),
@@ -377,4 +441,9 @@ TARGETS = {name: of_annotations(name) for name in annotation_readers.READERS} | 
     'kept configs': Target(lambda: {'config.py': CONFIG.encode()}, kept_config, 8),
     'options': Target(lambda: {'option.txt': b"a.b='[1, (2, 3)]'"}, option_texts, 8),
     'masks': Target(mask_files, masks, 8),
+    # not among the checkpoints: another file there would change what the corpus's seeds break
+    'safetensors': Target(safetensors_file, checkpoint, 4),
+    'curves': Target(curve_files, curves, 1),
+    'training lock': Target(lock_files, training_lock, 4),
+    'long videos': Target(long_video_files, long_videos, 4),
 }

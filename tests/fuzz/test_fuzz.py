@@ -48,6 +48,17 @@ def test_the_run_sees_failures_and_deaths(tmp_path):
     assert run.results_of(tmp_path)[2] == ('masks', None)
 
 
+def test_half_a_line_of_notes_is_passed_over(tmp_path):
+    (tmp_path / '0.jsonl').write_text('[0, "masks"]\n[0, "masks", "ok"]\n[1, "ma')
+    assert run.results_of(tmp_path) == {0: ('masks', 'ok')}
+
+
+def test_processes_that_cannot_start_are_no_success(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, '__file__', str(tmp_path / 'not_there.py'))
+    with pytest.raises(SystemExit, match='before its first input'):
+        run.run_all(0, 10, 1, tmp_path)
+
+
 def test_an_exception_of_a_reader_is_told(monkeypatch):
     def fails(folder):
         raise KeyError('areas')

@@ -81,6 +81,28 @@ def test_no_log(tmp_path, make):
         read_log(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ('record', 'message'),
+    [
+        ('7', 'not a record'),
+        ('[' * 100000, 'not JSON'),
+        ('{"loss": 1.0}', 'has a loss and no step'),
+        ('{"loss": 1.0, "step": "2"}', "step is '2', not a number"),
+        ('{"loss": 1.0, "step": NaN}', 'step is nan, not a number'),
+        ('{"loss": 1.0, "step": 2, "epoch": []}', r'epoch is \[\], not a number'),
+        ('{"loss": [1, 2], "step": 2}', r'loss of step 2 in the log is \[1, 2\]'),
+        ('{"loss": true, "step": 2}', 'loss of step 2 in the log is True'),
+        ('{"loss": 1.0, "loss_cls": {}, "step": 2}', 'loss_cls of step 2 in the log is {}'),
+    ],
+)
+def test_records_that_are_no_log_of_a_training(tmp_path, record, message):
+    log = tmp_path / 'run' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text(f'{{"loss": 2.0, "step": 1}}\n{record}\n{{"loss": 2.0, "step": 3}}\n')
+    with pytest.raises(InputError, match=message):
+        plot(*read_log(tmp_path), tmp_path / 'curves.png')
+
+
 def test_broken_log(tmp_path):
     write_run(tmp_path, '20240101_000000', [50], 1.0, tail='\nnonsense\n{"step": 3}')
     with pytest.raises(InputError, match='line 2: not JSON'):

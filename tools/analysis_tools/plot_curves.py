@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from mmvis_cl.errors import InputError
+from mmvis_cl.errors import InputError, quoted, shortened
 from mmvis_cl.json_file import read_bytes
 from mmvis_cl.visualization.plots import COLOURS, MARKERS, plot_style, save_figure
 
@@ -107,7 +107,7 @@ def _drawn(training: list[dict], validation: list[dict], keys: list[str] | None)
                 known = sorted({key for record in training + validation for key in record})
                 raise InputError(f'no {name!r} in the log, which has {", ".join(known)}')
             steps = np.array([record['step'] for record in records])
-            values = np.array([record[name] for record in records], dtype=float)
+            values = _values(records, name)
             if any(name in record for record in validation):
                 highest = max(highest, *values)
                 shown = values >= 0  # -1 where nothing is annotated
@@ -136,12 +136,38 @@ def _read_records(path: Path) -> list[dict]:
     lines = read_bytes(path).decode(errors='replace').splitlines()
     for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             # The last line of a run that was cut off may be half a line.
             if number < len(lines):
                 raise InputError(f'{path}, line {number}: not JSON; is it a log?') from None
+            continue
+        if not isinstance(record, dict):
+            raise InputError(f'{path}, line {number}: not a record of a log; is it a log?')
+        for key in {'step', 'epoch'} & record.keys():
+            if not _is_number(record[key]) or not 0 <= record[key] < 2**53:
+                raise InputError(
+                    f'{path}, line {number}: {key} is {quoted(record[key])}, not a number from 0; '
+                    'is it a log?'
+                )
+        if 'loss' in record and 'step' not in record:
+            raise InputError(f'{path}, line {number}: has a loss and no step; is it a log?')
+        records.append(record)
     return records
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _values(records: list[dict], name: str) -> np.ndarray:
+    for record in records:
+        if not _is_number(record[name]) or 1e300 < abs(record[name]) < math.inf:
+            raise InputError(
+                f'{shortened(name, 80)} of step {record["step"]} in the log is '
+                f'{quoted(record[name])}, not a number that can be drawn; is it a log?'
+            )
+    return np.array([record[name] for record in records], dtype=float)
 
 
 def _fit_axis(axis: Axes, values: np.ndarray) -> None:
