@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -155,6 +156,14 @@ def check_empty_folder(folder: str | os.PathLike) -> None:
     check_folder(folder)
     if os.listdir(folder):
         raise InputError(f'{folder}: is not empty; empty it or name another folder')
+
+
+def is_zip(path: str | os.PathLike) -> bool:
+    """Whether a file is a zip, whole or not: Python's own question ends in an error for some."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # in more parts than one, as its end says
+        return True
 
 
 def fitting_name(stem: str, ending: str, folder: str | os.PathLike = '.') -> str:

@@ -1,12 +1,16 @@
 import os
 import stat
+import struct
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
+from mmvis_cl.datasets.converters.coco_video import read_coco_video
+from mmvis_cl.datasets.converters.cvat_video import read_cvat
 from mmvis_cl.errors import InputError
-from mmvis_cl.files import fitting_name, whole_file
+from mmvis_cl.files import fitting_name, is_zip, whole_file
 
 
 def test_a_file_gets_its_name_when_it_is_whole(tmp_path):
@@ -92,3 +96,14 @@ def test_a_stem_is_cut_to_fit_at_whole_letters(tmp_path):
         assert 253 <= len(os.fsencode(name)) <= 255
         assert name.endswith(f'{letter}_tracked.mp4')
         (tmp_path / name).touch()
+
+
+def test_a_zip_in_several_parts_is_a_zip(tmp_path):
+    end = struct.pack('<4sLQL', b'PK\6\7', 0, 0, 2) + b'PK\5\6' + bytes(18)
+    (tmp_path / 'a.xml').write_bytes(end)
+    with pytest.raises(zipfile.BadZipFile):  # else there is no need of is_zip
+        zipfile.is_zipfile(tmp_path / 'a.xml')
+    assert is_zip(tmp_path / 'a.xml')
+    for read in (read_cvat, lambda paths, frames: read_coco_video(paths[0], frames)):
+        with pytest.raises(InputError, match='is a zip'):
+            read([tmp_path / 'a.xml'], tmp_path)

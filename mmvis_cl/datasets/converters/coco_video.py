@@ -2,7 +2,6 @@
 
 import os
 import re
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
@@ -18,6 +17,7 @@ from mmvis_cl.datasets.annotation_file import (
 from mmvis_cl.datasets.segmentations import to_rle
 from mmvis_cl.datasets.video_source import natural_order
 from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.files import is_zip
 from mmvis_cl.json_file import read_json
 
 from .drawn_shapes import fill_box
@@ -215,7 +215,7 @@ class _TrackReader:
 
 
 def _load(path: Path) -> dict:
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         raise InputError(f'{path}: is a zip; unpack it and give the .json in it')
     content = read_json(path)
     first = content[0] if isinstance(content, list) and content else None

@@ -5,7 +5,6 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ET
-import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from pycocotools import mask as mask_utils
 from mmvis_cl import limits
 from mmvis_cl.datasets.segmentations import polygons_to_rle
 from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.files import is_zip
 
 from .drawn_shapes import fill_box, fill_ellipse
 from .frame_files import ImageFrames, VideoFrames, find_video, pick_images
@@ -98,7 +98,7 @@ def _parse(path: Path) -> list[_Task]:
     """The tasks of an export, each with its tracks."""
     if not os.path.isfile(path):
         raise InputError(f'{path}: there is no such file; give the annotations.xml of an export')
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         raise InputError(f'{path}: is a zip; unpack it and give the annotations.xml in it')
     try:
         root = ET.parse(path).getroot()
