@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmvis_cl.errors import InputError, shortened
+from mmvis_cl.files import is_zip
 
 from . import inert_pickle
 from .inert_pickle import Storage, StorageType, Unpickler
@@ -82,7 +83,7 @@ def check_file(path: str) -> None:
         InputError: See :func:`read_file`.
     """
     try:
-        if os.path.isfile(path) and zipfile.is_zipfile(path):
+        if os.path.isfile(path) and is_zip(path):
             with open(path, 'rb') as file:
                 _check_archive(file, path)
             return
