@@ -1,6 +1,7 @@
 """What a test may not leave behind for the next."""
 
 import pytest
+import torch
 from mmengine.registry import DefaultScope
 
 
@@ -11,3 +12,9 @@ def same_scope():
     yield
     DefaultScope._instance_dict.clear()
     DefaultScope._instance_dict.update(before)
+
+
+@pytest.fixture(autouse=True)
+def same_load(monkeypatch):
+    """A tool that runs in this process lets our reader read for all of it."""
+    monkeypatch.setattr(torch, 'load', torch.load)

@@ -349,7 +349,11 @@ def finished(value: object, map_location: Any, file_size: int) -> object:
         if isinstance(value, _Tensor):
             return _tensor(value, storage_at(value.storage), file_size)
         if isinstance(value, Storage):
-            return storage_at(value)
+            untyped = storage_at(value)
+            if value.dtype is None:
+                return untyped
+            # What pickle makes tensors of: each is written with a file of its storage in it.
+            return torch.TypedStorage(wrap_storage=untyped, dtype=value.dtype, _internal=True)
         if isinstance(value, _Array):
             return _array(*value.state[1:5])
         if isinstance(value, _History):

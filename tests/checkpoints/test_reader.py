@@ -173,6 +173,18 @@ def test_a_tool_reads_all_files_so(tmp_path, monkeypatch, trusted):
     assert found['meta']['iter'] == 3 and marker.exists() is trusted
 
 
+def test_pickles_of_tensors_are_read_in_a_tool(monkeypatch):
+    """Between processes, as of results: PyTorch writes a file of its own for each storage."""
+    monkeypatch.setattr(torch, 'load', torch.load)
+    read_all_by_ours()
+    layer = torch.nn.Linear(3, 2)
+    values = torch.arange(6).view(2, 3)
+    twin, found, column = pickle.loads(pickle.dumps((layer, values, values[:, 1])))
+    assert torch.equal(twin.weight, layer.weight) and twin.weight.requires_grad
+    assert torch.equal(found, values) and found.dtype == torch.int64
+    assert torch.equal(column, values[:, 1]) and column.stride() == (3,)
+
+
 def test_a_program_that_only_imports_us_keeps_its_own_load(tmp_path):
     marker, path = tmp_path / 'made', tmp_path / 'own.pth'
     torch.save(hostile('meta', marker), path)
