@@ -80,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
         load_results,
         tracks_by_video,
     )
-    from mmvis_cl.evaluation.merge_tracks import check_merge_options
     from mmvis_cl.evaluation.track_ap import checked_tracks
+    from mmvis_cl.structures.merge_tracks import check_merge_options
 
     out = Path(args.out)
     if out.suffix not in ('.json', '.zip'):

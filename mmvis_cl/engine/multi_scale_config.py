@@ -3,7 +3,7 @@
 from mmengine.config import Config, ConfigDict
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation.merge_tracks import check_merge_options
+from mmvis_cl.structures.merge_tracks import check_merge_options
 
 
 def use_multi_scale(cfg: Config) -> None:

@@ -1,15 +1,15 @@
 """Scores of tracks, offline and as an mmengine metric."""
 
 from mmvis_cl.datasets.annotation_file import load_annotations
+from mmvis_cl.structures.merge_tracks import merge_tracks
+from mmvis_cl.structures.track_iou import spatio_temporal_iou
 
 from .box_track_metric import BoxTrackMetric
 from .error_analysis import analyse_errors
 from .long_videos import long_video_ids
-from .merge_tracks import merge_tracks
 from .result_file import check_results_alone, load_results, tracks_by_video
 from .shuffle_identities import shuffle_identities
 from .track_ap import evaluate_tracks, format_scores
-from .track_iou import spatio_temporal_iou
 from .vis_metric import VISMetric
 
 __all__ = [

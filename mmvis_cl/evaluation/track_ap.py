@@ -22,10 +22,10 @@ from mmvis_cl.datasets.annotation_file import (
 )
 from mmvis_cl.datasets.segmentations import RLECheck, masks_of_track
 from mmvis_cl.errors import quoted
+from mmvis_cl.structures.track_iou import SharedMasks
 
 from .long_videos import LongVideos, long_video_ids
 from .result_file import check_result, load_results
-from .track_iou import SharedMasks
 from .track_matching import TrackEvaluation, TrackMasks, shown
 
 METRICS = (

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import track as progress_of
 
 from mmvis_cl.errors import InputError
-
-from .track_iou import iou_of_runs, mask_areas
-from .track_runs import TrackRuns
+from mmvis_cl.structures.track_iou import iou_of_runs, mask_areas
+from mmvis_cl.structures.track_runs import TrackRuns
 
 
 class TrackMasks:

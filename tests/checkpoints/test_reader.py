@@ -28,10 +28,10 @@ from torch import nn
 from mmvis_cl.checkpoints import reader
 from mmvis_cl.checkpoints.inert_pickle import Placeholder, placeholders
 from mmvis_cl.checkpoints.mmengine_loading import read_all_by_ours
-from mmvis_cl.checkpoints.pretrained import check_pretrained, fitting_weights
 from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.engine.cli import check_checkpoint_file
 from mmvis_cl.errors import InputError
+from mmvis_cl.models.pretrained import check_pretrained, fitting_weights
 
 ROOT = Path(__file__).parents[2]
 

@@ -201,7 +201,7 @@ def tracking() -> str:
             'merging',
             ('several sizes or models',),
             'data',
-            'evaluation mmvis_cl.evaluation.merge_tracks',
+            'structures mmvis_cl.structures.merge_tracks',
         ),
     )
     return _picture(

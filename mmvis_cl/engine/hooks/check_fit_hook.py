@@ -8,9 +8,9 @@ from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
 from mmvis_cl.checkpoints.inert_pickle import placeholders
-from mmvis_cl.checkpoints.pretrained import check_pretrained
 from mmvis_cl.checkpoints.release_checkpoint import is_release
 from mmvis_cl.errors import InputError, quoted
+from mmvis_cl.models.pretrained import check_pretrained
 from mmvis_cl.registry import HOOKS
 
 

@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from mmvis_cl.checkpoints.pretrained import fitting_weights
+from mmvis_cl.models.pretrained import fitting_weights
 from mmvis_cl.config.checks import check_keys
 from mmvis_cl.fast.chunked_ffn import ChunkedFFN
 from mmvis_cl.fast.kept_geometry import KeptGeometryDETR

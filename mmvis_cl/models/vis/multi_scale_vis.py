@@ -8,10 +8,9 @@ from mmengine.model import BaseTTAModel
 from torch import nn
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import merge_tracks
-from mmvis_cl.evaluation.merge_tracks import check_merge_options
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import MergedResult, Track, VideoResult
+from mmvis_cl.structures.merge_tracks import check_merge_options, merge_tracks
 
 
 @MODELS.register_module()

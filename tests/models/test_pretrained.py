@@ -5,8 +5,8 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from torch import nn
 
-from mmvis_cl.checkpoints.pretrained import check_pretrained, fitting_weights
 from mmvis_cl.errors import InputError
+from mmvis_cl.models.pretrained import check_pretrained, fitting_weights
 
 
 def network():

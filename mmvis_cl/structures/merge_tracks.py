@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.structures import vote_on_masks
+from mmvis_cl.structures.mask_rle import vote_on_masks
 
 from .track_iou import SharedMasks, iou_of_runs
 from .track_runs import TrackRuns

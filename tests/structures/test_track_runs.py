@@ -5,8 +5,9 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import evaluate_tracks, track_runs
-from mmvis_cl.evaluation.track_runs import TrackRuns
+from mmvis_cl.evaluation import evaluate_tracks
+from mmvis_cl.structures import track_runs
+from mmvis_cl.structures.track_runs import TrackRuns
 
 
 def encoded(mask, as_str):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mmvis_cl.evaluation.track_iou import SharedMasks, mask_areas, spatio_temporal_iou
-from mmvis_cl.evaluation.track_runs import TrackRuns
+from mmvis_cl.structures.track_iou import SharedMasks, mask_areas, spatio_temporal_iou
+from mmvis_cl.structures.track_runs import TrackRuns
 
 HEIGHT, WIDTH, FRAMES = 30, 40, 23
 
