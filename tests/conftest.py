@@ -1,8 +1,15 @@
 """What a test may not leave behind for the next."""
 
+import signal
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+
+
+def pytest_configure():
+    """A shell starts what it puts in the background with Ctrl-C ignored, for all children too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
