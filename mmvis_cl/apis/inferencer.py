@@ -25,8 +25,9 @@ from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
 from mmvis_cl.fast.fast_inference import prepare_for_inference
-from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS, VideoSession
+from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 from mmvis_cl.models.vis.multi_scale_vis import merge_video_results
+from mmvis_cl.models.vis.video_session import VideoSession
 from mmvis_cl.registry import DATASETS, MODELS, TRANSFORMS
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
 

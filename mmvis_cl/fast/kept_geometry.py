@@ -5,29 +5,31 @@ an AMD EPYC, and 169 operations, some of which wait for the device where that is
 is kept rests on weights, so that it stays right whatever happens to them.
 """
 
+from functools import cached_property
 from types import SimpleNamespace
 
 import torch
 from mmdet.models.detectors import DeformableDETR
-from mmdet.models.layers.transformer import DeformableDetrTransformerEncoder
 from mmdet.structures import SampleList
 from torch import Tensor
+
+from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.layers.deformable_transformer import DeformableEncoder
 
 # The sizes of an image tested at several scales, or mirrored; each keeps 20 MB at 480x854.
 SIZES_KEPT = 4
 
 
-class KeptGeometryDETR(DeformableDETR):
-    """mmdet's Deformable DETR with masks and positional encodings of the sizes it has had."""
-
-    def _init_layers(self) -> None:
-        super()._init_layers()
-        self.encoder.__class__ = KeptPointsEncoder
-        self._kept = {}
+class KeptGeometryDETR(MaskDeformableDETR):
+    """The image network with masks and positional encodings of the sizes it has had."""
 
     def kept_geometry(self) -> list:
         """All that is kept now."""
-        return [*self._kept.values(), *self.encoder.__dict__.get('_kept', ())]
+        return [*self._kept.values(), *self.encoder._kept]
+
+    @cached_property
+    def _kept(self) -> dict:
+        return {}
 
     def pre_transformer(
         self, mlvl_feats: tuple[Tensor], batch_data_samples: SampleList
@@ -72,19 +74,22 @@ class KeptGeometryDETR(DeformableDETR):
         return dict(of_encoder, feat=feat, feat_pos=feat_pos), of_decoder
 
 
-class KeptPointsEncoder(DeformableDetrTransformerEncoder):
+class KeptPointsEncoder(DeformableEncoder):
     """Its encoder, with the reference points of the tensors that it was given before."""
+
+    @cached_property
+    def _kept(self) -> list:
+        return []
 
     def get_encoder_reference_points(
         self, spatial_shapes: Tensor, valid_ratios: Tensor, device: torch.device | str
     ) -> Tensor:
         """Centres of all pixels over the padded size of each level: (B, P, L, 2) x, y."""
-        kept = self.__dict__.setdefault('_kept', [])
-        for shapes, ratios, points in kept:
+        for shapes, ratios, points in self._kept:
             if shapes is spatial_shapes and ratios is valid_ratios:
                 return points
         points = super().get_encoder_reference_points(spatial_shapes, valid_ratios, device)
         if not torch.is_grad_enabled():
-            kept.append((spatial_shapes, valid_ratios, points))
-            del kept[:-SIZES_KEPT]
+            self._kept.append((spatial_shapes, valid_ratios, points))
+            del self._kept[:-SIZES_KEPT]
         return points

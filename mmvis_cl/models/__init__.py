@@ -15,8 +15,9 @@ from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankT
 from mmvis_cl.models.trackers.roi_tracker import RoITracker
 from mmvis_cl.models.tracking_heads.contrastive_head import ContrastiveHead
 from mmvis_cl.models.tracking_heads.reference_selector import ReferenceSelector
-from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS, VideoSession
+from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 from mmvis_cl.models.vis.multi_scale_vis import MultiScaleVIS
+from mmvis_cl.models.vis.video_session import VideoSession
 
 from .backbones import TimmBackbone
 

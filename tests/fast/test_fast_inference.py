@@ -9,8 +9,13 @@ from mmengine.registry import DefaultScope
 from release_fixtures import ROOT, draw_norms
 from torch import nn
 
+from mmvis_cl.fast.chunked_ffn import ChunkedFFN
+from mmvis_cl.fast.fast_attention import FastDeformableAttention
 from mmvis_cl.fast.fast_inference import prepare_for_inference
+from mmvis_cl.fast.fast_vis import FastVIS
+from mmvis_cl.fast.kept_geometry import KeptGeometryDETR
 from mmvis_cl.fast.packed_linear import PackedLinear
+from mmvis_cl.models import GatherDeformableAttention
 from mmvis_cl.registry import MODELS
 
 
@@ -79,3 +84,24 @@ def test_norms_of_other_backbones_stay():
     for key, value in outputs(model).items():
         scale = value.abs().max()
         torch.testing.assert_close(value / scale, expected[key] / scale, atol=1e-5, rtol=0)
+
+
+def test_the_plain_model_keeps_nothing_and_names_stay(model):
+    """What is fast comes from here alone; a state dict fits both."""
+    outputs(model)
+    rooms = {type(module).__module__.split('.')[1] for module in model.modules()} & {'fast'}
+    kept = [name for name, module in model.named_modules() if '_kept' in ''.join(vars(module))]
+    assert not rooms and not kept
+    fast = copy.deepcopy(model)
+    prepare_for_inference(fast, fuse_bn=False)
+    assert fast.state_dict().keys() == model.state_dict().keys()
+    kinds = {type(module) for module in fast.modules()}
+    assert {FastVIS, KeptGeometryDETR, FastDeformableAttention, ChunkedFFN, PackedLinear} <= kinds
+    prepare_for_inference(fast, fuse_bn=False)  # a second time changes nothing
+    assert {type(module) for module in fast.modules()} == kinds
+
+
+def test_borrowed_attention_is_found_in_other_models():
+    layers = nn.Sequential(GatherDeformableAttention(32, num_heads=4), nn.Linear(3, 3))
+    prepare_for_inference(layers)
+    assert [type(layer) for layer in layers] == [FastDeformableAttention, nn.Linear]

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from release_fixtures import ROOT
 
+from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.fast.kept_geometry import SIZES_KEPT
 from mmvis_cl.registry import MODELS
 
@@ -25,6 +26,7 @@ def detector():
     model.init_weights()
     for layer in model.detector.encoder.layers:  # fresh ones do not look at positions
         torch.nn.init.normal_(layer.self_attn.sampling_offsets.weight)
+    prepare_for_inference(model, fuse_bn=False, convs_channels_last=False, packed_linear=False)
     return model.detector.eval()
 
 

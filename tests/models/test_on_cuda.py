@@ -19,8 +19,8 @@ from mmvis_cl.compat import has_compiled_ops
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.models import ContrastiveVIS, DynamicMaskHead, GatherDeformableAttention
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
-from mmvis_cl.models.layers import deformable_attention
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
+from mmvis_cl.ops import deformable_sums
 from mmvis_cl.structures import encode_masks, mask_logits_to_image
 
 DEVICE = os.environ.get('MMVIS_CL_TEST_DEVICE', 'cuda')
@@ -104,7 +104,7 @@ def test_attention_equals_mmcvs_on_the_cpu(plain_attention, monkeypatch, op, pad
     if op == 'compiled' and not has_compiled_ops():
         pytest.skip("mmcv's compiled ops are not there")
     if op == 'gathered':
-        monkeypatch.setattr(deformable_attention, 'has_compiled_ops', lambda: False)
+        monkeypatch.setattr(deformable_sums, 'has_compiled_ops', lambda: False)
     expected = attention_results(plain_attention, 'cpu', padded)
     ours = copy.deepcopy(plain_attention)
     ours.__class__ = GatherDeformableAttention
@@ -122,7 +122,7 @@ def test_attention_in_bfloat16_is_near(plain_attention, monkeypatch, op):
     if op == 'compiled' and not has_compiled_ops():
         pytest.skip("mmcv's compiled ops are not there")
     if op == 'gathered':
-        monkeypatch.setattr(deformable_attention, 'has_compiled_ops', lambda: False)
+        monkeypatch.setattr(deformable_sums, 'has_compiled_ops', lambda: False)
     ours = copy.deepcopy(plain_attention)
     ours.__class__ = GatherDeformableAttention
     expected = attention_results(ours, DEVICE, True)['output']
@@ -220,6 +220,7 @@ def test_the_same_identities_as_on_the_cpu(fixture, model):
 def test_a_cuda_graph_gives_what_single_operations_give(fixture, model, autocast):
     data = model.data_preprocessor(video_batch(fixture))
     (frames,), (sample,) = data['inputs'], data['data_samples']
+    prepare_for_inference(model, fuse_bn=False)
     results = []
     for graph in (False, True):
         model.test_cfg = dict(model.test_cfg, autocast=autocast, cuda_graph=graph)
@@ -260,8 +261,8 @@ def test_the_releases_identities_from_the_releases_outputs():
     session = model.start_video('video', len(logits), meta['ori_shape'])
     for t in range(len(logits)):
         index, prob = detector.select_queries(logits[t], boxes[t])
-        model.associate(
-            session, prob, boxes[t, index], embeds[t, index], masks[t, index, 0], meta['img_shape']
+        session.add_frame(
+            prob, boxes[t, index], embeds[t, index], masks[t, index, 0], meta['img_shape']
         )
     expected = [ids for _, ids in json.loads(str(recorded['frame_log_json']))]
     assert [ids.tolist() for ids, _ in answers] == expected

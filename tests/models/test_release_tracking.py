@@ -59,8 +59,8 @@ def test_kept_queries_identities_and_results(name):
     session = model.start_video('video', len(logits), meta['ori_shape'])
     for t in range(len(logits)):
         index, prob = detector.select_queries(logits[t], boxes[t])
-        model.associate(
-            session, prob, boxes[t, index], embeds[t, index], masks[t, index, 0], meta['img_shape']
+        session.add_frame(
+            prob, boxes[t, index], embeds[t, index], masks[t, index, 0], meta['img_shape']
         )
 
     for t, (expected_queries, expected_ids) in enumerate(

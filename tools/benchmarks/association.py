@@ -19,7 +19,7 @@ from torchvision.ops import batched_nms
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.models import MemoryBankTracker
-from mmvis_cl.models.vis.contrastive_vis import mask_iou, mask_nms
+from mmvis_cl.models.layers.mask_nms import mask_iou, mask_nms
 
 SIZES = (10, 25, 50, 100, 200, 400)
 MASK_SIZE = (120, 214)

@@ -22,7 +22,7 @@ from mmvis_cl.compat import has_compiled_ops
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
 from mmvis_cl.models import GatherDeformableAttention
-from mmvis_cl.models.layers import deformable_attention
+from mmvis_cl.ops import deformable_sums
 
 # name, input size (h, w), levels from stride 8 on, channels, images
 SIZES = (
@@ -110,8 +110,8 @@ def without_mmcvs_op() -> AbstractContextManager:
 def gathering() -> Iterator[None]:
     """Let our module gather rows, on a CPU as on a GPU."""
     with (
-        patch.object(deformable_attention, 'has_compiled_ops', lambda: False),
-        patch.object(deformable_attention, 'sampling_kernel', lambda *sizes: None),
+        patch.object(deformable_sums, 'has_compiled_ops', lambda: False),
+        patch.object(deformable_sums, 'sampling_kernel', lambda *sizes: None),
     ):
         yield
 

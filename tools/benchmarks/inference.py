@@ -18,13 +18,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import process_time
-from types import MethodType
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention
-from mmdet.models.detectors import DeformableDETR
-from mmdet.models.layers.transformer import DeformableDetrTransformerEncoder
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -34,9 +30,7 @@ from torch.nn import functional as F
 
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.fast.chunked_ffn import ChunkedFFN
 from mmvis_cl.fast.fast_inference import prepare_for_inference
-from mmvis_cl.fast.kept_geometry import KeptPointsEncoder
 from mmvis_cl.models import ContrastiveVIS, GatherDeformableAttention
 from mmvis_cl.models.dense_heads.dynamic_mask_head import aligned_bilinear
 from mmvis_cl.registry import MODELS
@@ -105,17 +99,11 @@ def make_model(network: str, video: Video, kept: int, **detector: object) -> Con
     return model
 
 
-def use_plain_transformer(model: ContrastiveVIS) -> None:
-    """Give the transformer back mmcv's attention and mmdet's other parts, nothing of them kept."""
-    plain = {
-        GatherDeformableAttention: MultiScaleDeformableAttention,
-        ChunkedFFN: FFN,
-        KeptPointsEncoder: DeformableDetrTransformerEncoder,
-    }
-    detector = model.detector
-    for module in detector.modules():
-        module.__class__ = plain.get(type(module), type(module))
-    detector.pre_transformer = MethodType(DeformableDETR.pre_transformer, detector)
+def use_plain_attention(model: ContrastiveVIS) -> None:
+    """Give the transformer back mmcv's attention."""
+    for module in model.modules():
+        if type(module) is GatherDeformableAttention:
+            module.__class__ = MultiScaleDeformableAttention
 
 
 def grouped_masks(
@@ -160,7 +148,7 @@ def track_as_release(model: ContrastiveVIS, video: Video, clip: int) -> int:
     session = model.start_video(0, video.length, video.size)
     for logits, boxes, embeds, masks in outputs:
         index, prob = detector.select_queries(logits, boxes)
-        model.associate(session, prob, boxes[index], embeds[index], masks[index], video.size)
+        session.add_frame(prob, boxes[index], embeds[index], masks[index], video.size)
     return len(session.result.tracks)
 
 
@@ -180,8 +168,9 @@ def make_variants(
 
     The last ones are options on top of what ``tools/test.py`` does by default.
     """
-    release, last, fused, default, low = (copy.deepcopy(model) for _ in range(5))
-    use_plain_transformer(release)
+    release, kept, last, fused, default, low = (copy.deepcopy(model) for _ in range(6))
+    use_plain_attention(release)
+    prepare_for_inference(kept, fuse_bn=False, convs_channels_last=False, packed_linear=False)
     prepare_for_inference(fused, convs_channels_last=False, packed_linear=False)
     prepare_for_inference(last, packed_linear=False)
     prepare_for_inference(default)
@@ -198,11 +187,9 @@ def make_variants(
             release,
             partial(track_as_release, clip=clip),
         ),
-        '+ compiled attention, and what is kept of a size': (
-            model,
-            partial(track_as_release, clip=1),
-        ),
-        '+ masks of kept queries only': (model, track),
+        '+ compiled attention': (model, partial(track_as_release, clip=1)),
+        '+ masks of kept queries only: the plain model': (model, track),
+        '+ what is kept of a size, wide layers in steps': (kept, track),
         '+ fused batch norms, sums and ReLUs': (fused, track),
         '+ channels_last': (last, track),
         DEFAULT: (default, track),
@@ -312,7 +299,7 @@ def growth_table(args: argparse.Namespace) -> None:
         video = Video(size, 1, args.device)
         model = make_model(args.network, video, kept, num_queries=queries)
         reference = copy.deepcopy(model)
-        use_plain_transformer(reference)
+        use_plain_attention(reference)
         prepare_for_inference(model)
         variants = dict(
             plain=partial(track_as_release, reference, video, 1), ours=partial(track, model, video)
@@ -397,7 +384,7 @@ def main() -> None:
         if args.memory_of:
             model = make_model(args.memory_of, video, args.kept)
             if args.release:
-                use_plain_transformer(model)
+                use_plain_attention(model)
                 tracks = track_as_release(model, video, args.clip)
             else:
                 prepare_for_inference(model)

@@ -4,19 +4,17 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN
-from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.detectors import DeformableDETR
+from mmdet.models.layers import SinePositionalEncoding
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from mmvis_cl.models.pretrained import fitting_weights
 from mmvis_cl.config.checks import check_keys
-from mmvis_cl.fast.chunked_ffn import ChunkedFFN
-from mmvis_cl.fast.kept_geometry import KeptGeometryDETR
-from mmvis_cl.models.layers.deformable_attention import GatherDeformableAttention
+from mmvis_cl.models.layers.deformable_transformer import DeformableDecoder, DeformableEncoder
+from mmvis_cl.models.pretrained import fitting_weights
 from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
@@ -45,11 +43,11 @@ class QueryStates(NamedTuple):
 
 
 @MODELS.register_module()
-class MaskDeformableDETR(KeptGeometryDETR):
+class MaskDeformableDETR(DeformableDETR):
     """mmdet's Deformable DETR with box refinement, OTA matching and dynamic masks.
 
-    One stage; mmdet's encoder and decoder layers. Widths and counts are given here once and handed
-    on to neck, transformer and heads.
+    One stage; mmdet's encoder and decoder with our attention. Widths and counts are given here once
+    and handed on to neck, transformer and heads.
 
     Args:
         backbone (dict): gives maps at strides 8, 16, 32.
@@ -132,13 +130,13 @@ class MaskDeformableDETR(KeptGeometryDETR):
         self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
 
     def _init_layers(self) -> None:
-        super()._init_layers()
-        # mmdet's layers build mmcv's modules by name. Ours have the same parameters and only
-        # another forward; new modules would draw other random weights.
-        ours = {MultiScaleDeformableAttention: GatherDeformableAttention, FFN: ChunkedFFN}
-        for layers in (self.encoder.layers, self.decoder.layers):
-            for module in layers.modules():
-                module.__class__ = ours.get(type(module), type(module))
+        self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
+        self.encoder = DeformableEncoder(**self.encoder)
+        self.decoder = DeformableDecoder(**self.decoder)
+        self.embed_dims = self.encoder.embed_dims
+        self.query_embedding = nn.Embedding(self.num_queries, 2 * self.embed_dims)
+        self.level_embed = nn.Parameter(torch.empty(self.num_feature_levels, self.embed_dims))
+        self.reference_points_fc = nn.Linear(self.embed_dims, 2)
 
     def init_weights(self) -> None:
         """Initialise; ``init_cfg=dict(type='Pretrained', checkpoint=...)`` has the last word.

@@ -10,7 +10,7 @@ from pycocotools import mask as mask_utils
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmvis_cl.models.vis.contrastive_vis import mask_nms
+from mmvis_cl.models.layers.mask_nms import mask_nms
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import encode_masks
 

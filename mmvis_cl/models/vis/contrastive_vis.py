@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from itertools import groupby, repeat
 
 import torch
@@ -13,64 +12,12 @@ from torch import Tensor
 
 from mmvis_cl.config.checks import check_keys
 from mmvis_cl.errors import InputError
-from mmvis_cl.fast.cuda_graph import GraphedRuns, can_record
-from mmvis_cl.fast.kept_weights import drop_all_kept, places
-from mmvis_cl.models.detectors.deformable_detr import (
-    MaskDeformableDETR,
-    QueryStates,
-    boxes_in_pixels,
-    unpadded_samples,
-)
-from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank
+from mmvis_cl.models.detectors.deformable_detr import QueryStates, unpadded_samples
+from mmvis_cl.models.vis.video_session import VideoSession
 from mmvis_cl.registry import MODELS
-from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
+from mmvis_cl.structures import VideoResult
 
 TEST_KEYS = ('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast', 'cuda_graph')
-
-
-@dataclass
-class VideoSession:
-    """All that is kept of a video between its frames.
-
-    Memory is bounded by the bank and the RLE of what was found, not by the video's length.
-
-    Attributes:
-        result (VideoResult): the tracks so far.
-        bank (MemoryBank, optional): the identities in memory; None before the first frame.
-        next_frame (int): index of the frame that must come next.
-        flip (bool): the network sees the frames mirrored left to right; boxes and masks are
-            recorded as they are in the original.
-    """
-
-    result: VideoResult
-    bank: MemoryBank | None = None
-    next_frame: int = 0
-    flip: bool = False
-
-
-def mask_iou(masks: Tensor) -> Tensor:
-    """Pairwise IoU of masks (n, ...) bool: (n, n), with 1e-6 on both sides of the fraction."""
-    flat = masks.flatten(1).float()
-    with torch.autocast(masks.device.type, enabled=False):  # half cannot count pixels
-        intersection = flat @ flat.T
-    area = flat.sum(1)
-    union = area[:, None] + area - intersection
-    return (intersection + 1e-6) / (union + 1e-6)
-
-
-def mask_nms(iou: Tensor, iou_thr: float) -> Tensor:
-    """Drop each mask that overlaps any better-scored one by more than ``iou_thr``.
-
-    A dropped mask still suppresses those after it, as in the authors' release.
-
-    Args:
-        iou (Tensor): (n, n), masks in order of score.
-        iou_thr (float): threshold.
-
-    Returns:
-        Tensor: (n,) bool, which are kept.
-    """
-    return ~(torch.tril(iou, diagonal=-1) > iou_thr).any(1)
 
 
 @MODELS.register_module()
@@ -88,8 +35,8 @@ class ContrastiveVIS(BaseMOTModel):
             an identity with a mean probability above it gives a track; ``frames_per_pass``, most
             frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
             to run its matrix products and convolutions in (float32 if None or not given);
-            ``cuda_graph``, let a GPU with mmcv's compiled ops repeat the network's work on frames
-            of a size as one CUDA graph (not if not given).
+            ``cuda_graph``, let what :func:`prepare_for_inference` makes of the model repeat a pass
+            of a GPU with mmcv's compiled ops as one CUDA graph (not if not given).
         both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
             reference frame teaches only embeddings; twice the supervision for one pass through the
             network, for short training from scratch.
@@ -97,8 +44,8 @@ class ContrastiveVIS(BaseMOTModel):
         init_cfg (dict, optional): mmengine's initialisation config.
 
     Raises:
-        InputError: ``frames_per_pass``, ``autocast`` or ``cuda_graph`` is out of range, or
-            ``test_cfg`` has another key.
+        InputError: ``frames_per_pass`` or ``autocast`` is out of range, or ``test_cfg`` has
+            another key.
     """
 
     def __init__(
@@ -123,13 +70,7 @@ class ContrastiveVIS(BaseMOTModel):
             )
         if test_cfg.get('frames_per_pass', 1) < 1:
             raise InputError('test_cfg.frames_per_pass: at least 1 is needed')
-        if test_cfg.get('cuda_graph') and not isinstance(self.detector, MaskDeformableDETR):
-            raise InputError(
-                f'test_cfg.cuda_graph: a {type(self.detector).__name__} cannot be recorded; leave '
-                'it out, it is for MaskDeformableDETR'
-            )
         self.both_ways = both_ways
-        self._graphs = GraphedRuns()
         # The video that predict() is in; who watches several at once changes it between frames.
         self.session: VideoSession | None = None
 
@@ -265,13 +206,7 @@ class ContrastiveVIS(BaseMOTModel):
     def start_video(
         self, video_id: int | str, length: int, ori_shape: tuple[int, int], flip: bool = False
     ) -> VideoSession:
-        """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not.
-
-        What the network keeps from its weights is made anew for each video.
-        """
-        drop_all_kept(self)
-        if self.test_cfg.get('cuda_graph'):
-            self._graphs.use_weights_at(places(self.detector))
+        """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not."""
         return VideoSession(
             VideoResult(
                 video_id,
@@ -279,6 +214,8 @@ class ContrastiveVIS(BaseMOTModel):
                 tuple(ori_shape[:2]),
                 score_thr=self.test_cfg['result_score_thr'],
             ),
+            self.tracker,
+            self.test_cfg['mask_nms_thr'],
             flip=flip,
         )
 
@@ -291,24 +228,8 @@ class ContrastiveVIS(BaseMOTModel):
     @torch.no_grad()
     def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
         """Run the network on frames (T, 3, H, W) at once, in the precision of the test."""
-
-        def run(frames: Tensor) -> QueryStates:
-            with self._autocast(frames.device):
-                return self.detector.query_states(frames, samples, last_layer=True)
-
-        if not (self.test_cfg.get('cuda_graph') and can_record(frames)):
-            return run(frames)
-        device = frames.device.type
-        kind = (
-            *(frames.shape, frames.dtype, frames.device, self.test_cfg.get('autocast')),
-            *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
-            torch.is_inference_mode_enabled(),  # its tensors cannot be written to outside of it
-            *(tuple(sample.img_shape[:2]) for sample in samples),
-        )
-        detector = self.detector
-        return self._graphs(
-            kind, run, frames, lambda: (detector.state_dict(), detector.kept_geometry())
-        )
+        with self._autocast(frames.device):
+            return self.detector.query_states(frames, samples, last_layer=True)
 
     def track_frames(
         self, session: VideoSession, frames: Tensor, samples: list[DetDataSample]
@@ -351,65 +272,4 @@ class ContrastiveVIS(BaseMOTModel):
         with self._autocast(states.states.device):
             masks = self.detector.mask_logits(states, t, chosen, img_shape)
         embeds = self.embed_head(states.states[-1, t, chosen])
-        return self.associate(session, prob, boxes[index], embeds, masks, img_shape)
-
-    def associate(
-        self,
-        session: VideoSession,
-        prob: Tensor,
-        boxes: Tensor,
-        embeds: Tensor,
-        mask_logits: Tensor,
-        img_shape: tuple[int, int],
-    ) -> InstanceData:
-        """Mask NMS, identities, and masks of the original size for one frame's detections.
-
-        All but the masks goes to the CPU, where it is decided on.
-
-        Args:
-            session (VideoSession): of the video; it is brought up to date.
-            prob (Tensor): (n, K) class probabilities, detections in order of score.
-            boxes (Tensor): (n, 4) cx, cy, w, h over the unpadded size.
-            embeds (Tensor): (n, E).
-            mask_logits (Tensor): (n, H / 4, W / 4) over the padded input.
-            img_shape (tuple[int, int]): h, w without padding.
-
-        Returns:
-            InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
-            class of the identity's mean over time so far.
-        """
-        iou = mask_iou(mask_logits > 0).cpu()
-        prob, boxes, embeds = prob.cpu(), boxes.cpu(), embeds.float().cpu()
-        kept = mask_nms(iou, self.test_cfg['mask_nms_thr']).nonzero()[:, 0]
-        prob, boxes, embeds = prob[kept], boxes[kept], embeds[kept]
-        scores, labels = prob.max(1)
-        ids, session.bank = self.tracker.track(
-            session.bank, session.next_frame, embeds, scores, labels, boxes, iou[kept][:, kept]
-        )
-
-        seen = (ids >= 0).nonzero()[:, 0]
-        result = session.result
-        mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
-        masks = encode_masks(
-            mask_logits_to_image(mask_logits, img_shape, result.ori_shape, flip=session.flip)
-        )
-        bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
-        if session.flip:
-            bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
-        result.add_frame(
-            session.next_frame,
-            ids[seen].numpy(),
-            prob[seen].numpy(),
-            masks,
-            bboxes.numpy(),
-        )
-        session.next_frame += 1
-
-        mean = [result.mean_scores(i) for i in ids[seen].tolist()]
-        return InstanceData(
-            instances_id=ids[seen],
-            labels=torch.tensor([int(m.argmax()) for m in mean], dtype=torch.long),
-            scores=torch.tensor([float(m.max()) for m in mean]),
-            bboxes=bboxes,
-            masks=masks,
-        )
+        return session.add_frame(prob, boxes[index], embeds, masks, img_shape)

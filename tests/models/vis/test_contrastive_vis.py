@@ -9,7 +9,6 @@ from mmengine.registry import DefaultScope
 from release_fixtures import ROOT, frame_sample, track_sample
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.models.vis.contrastive_vis import mask_iou, mask_nms
 from mmvis_cl.registry import MODELS
 
 
@@ -223,16 +222,6 @@ def test_a_video_in_which_nothing_is_found(model):
         for bias in biases:
             bias += 20
     assert result.tracks == []
-
-
-def test_mask_iou_and_nms():
-    masks = torch.zeros(4, 4, 4, dtype=torch.bool)
-    masks[0, :2] = masks[1, :3] = masks[2, 2:] = True  # the last is empty
-    iou = mask_iou(masks)
-    torch.testing.assert_close(iou[0, 1], torch.tensor(8 / 12), atol=1e-6, rtol=0)
-    torch.testing.assert_close(iou[1, 2], torch.tensor(4 / 16), atol=1e-6, rtol=0)
-    assert mask_nms(iou, 0.5).tolist() == [True, False, True, True]
-    assert mask_nms(iou, 0.7).tolist() == [True, True, True, True]
 
 
 def test_image_network_on_its_own(model):

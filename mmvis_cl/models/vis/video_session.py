@@ -1,0 +1,95 @@
+"""All that is kept of a video between its frames, and the step from one frame to the next."""
+
+from dataclasses import dataclass
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmvis_cl.models.detectors.deformable_detr import boxes_in_pixels
+from mmvis_cl.models.layers.mask_nms import mask_iou, mask_nms
+from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
+from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
+
+
+@dataclass
+class VideoSession:
+    """All that is kept of a video between its frames.
+
+    Memory is bounded by the bank and the RLE of what was found, not by the video's length.
+
+    Attributes:
+        result (VideoResult): the tracks so far.
+        tracker (MemoryBankTracker): gives the identities; it keeps nothing itself.
+        mask_nms_thr (float): IoU above which a mask is dropped for a better-scored one.
+        bank (MemoryBank, optional): the identities in memory; None before the first frame.
+        next_frame (int): index of the frame that must come next.
+        flip (bool): the network sees the frames mirrored left to right; boxes and masks are
+            recorded as they are in the original.
+    """
+
+    result: VideoResult
+    tracker: MemoryBankTracker
+    mask_nms_thr: float
+    bank: MemoryBank | None = None
+    next_frame: int = 0
+    flip: bool = False
+
+    def add_frame(
+        self,
+        prob: Tensor,
+        boxes: Tensor,
+        embeds: Tensor,
+        mask_logits: Tensor,
+        img_shape: tuple[int, int],
+    ) -> InstanceData:
+        """Mask NMS, identities, and masks of the original size for the next frame's detections.
+
+        All but the masks goes to the CPU, where it is decided on.
+
+        Args:
+            prob (Tensor): (n, K) class probabilities, detections in order of score.
+            boxes (Tensor): (n, 4) cx, cy, w, h over the unpadded size.
+            embeds (Tensor): (n, E).
+            mask_logits (Tensor): (n, H / 4, W / 4) over the padded input.
+            img_shape (tuple[int, int]): h, w without padding.
+
+        Returns:
+            InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
+            class of the identity's mean over time so far.
+        """
+        iou = mask_iou(mask_logits > 0).cpu()
+        prob, boxes, embeds = prob.cpu(), boxes.cpu(), embeds.float().cpu()
+        kept = mask_nms(iou, self.mask_nms_thr).nonzero()[:, 0]
+        prob, boxes, embeds = prob[kept], boxes[kept], embeds[kept]
+        scores, labels = prob.max(1)
+        ids, self.bank = self.tracker.track(
+            self.bank, self.next_frame, embeds, scores, labels, boxes, iou[kept][:, kept]
+        )
+
+        seen = (ids >= 0).nonzero()[:, 0]
+        result = self.result
+        mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
+        masks = encode_masks(
+            mask_logits_to_image(mask_logits, img_shape, result.ori_shape, flip=self.flip)
+        )
+        bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
+        if self.flip:
+            bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
+        result.add_frame(
+            self.next_frame,
+            ids[seen].numpy(),
+            prob[seen].numpy(),
+            masks,
+            bboxes.numpy(),
+        )
+        self.next_frame += 1
+
+        mean = [result.mean_scores(i) for i in ids[seen].tolist()]
+        return InstanceData(
+            instances_id=ids[seen],
+            labels=torch.tensor([int(m.argmax()) for m in mean], dtype=torch.long),
+            scores=torch.tensor([float(m.max()) for m in mean]),
+            bboxes=bboxes,
+            masks=masks,
+        )
