@@ -78,7 +78,7 @@ def test_the_wheel_holds_the_package_configs_and_tools(site):
 def test_metadata(site):
     (info,) = site.glob('*.dist-info')
     text = (info / 'METADATA').read_text()
-    assert info.name == 'mmvis_cl-0.1.0.dist-info'
+    assert info.name == 'mmvis_cl-0.2.0.dev0.dist-info'
     assert 'Requires-Python: >=3.10' in text
     assert 'Requires-Dist: onedl-mmdetection' in text
     assert 'Description-Content-Type: text/markdown' in text
@@ -111,7 +111,7 @@ assert not heavy, heavy
 """
     done = python(code, site, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith('mmvis_cl 0.1.0\n')
+    assert done.stdout.startswith('mmvis_cl 0.2.0.dev0\n')
     for word in ('--out-video', '--reverse', '--long-videos', '--iou-thr', 'bug report'):
         assert word in done.stdout
 

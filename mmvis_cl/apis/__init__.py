@@ -3,7 +3,8 @@
 from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 
-from .inferencer import TrackingSession, VISInferencer
+from .inferencer import VISInferencer
+from .session import TrackingSession
 
 __all__ = [
     'SourceFrame',

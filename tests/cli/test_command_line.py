@@ -102,7 +102,7 @@ def test_info(run):
     code, printed, _ = run('info')
     assert code == 0
     facts = dict(re.split(r'\s{2,}', line, maxsplit=1) for line in printed.splitlines())
-    assert facts['mmvis_cl'].startswith('0.1.0 in ')
+    assert facts['mmvis_cl'].startswith('0.2.0.dev0 in ')
     assert facts['python'].startswith(platform.python_version())
     assert facts['torch'].startswith(torch.__version__)
     assert mmdet.__version__ in facts['mmdet']
@@ -122,7 +122,7 @@ def test_info_names_what_cannot_be_imported(monkeypatch):
 
 
 def test_version_and_wrong_commands(run):
-    assert run('--version') == (0, 'mmvis_cl 0.1.0\n', '')
+    assert run('--version') == (0, 'mmvis_cl 0.2.0.dev0\n', '')
     for argv in ([], ['trak'], ['track'], ['track', 'a.mp4']):
         code, out, err = run(*argv)
         assert (code, out) == (2, '') and 'usage: mmvis-cl' in err
@@ -132,7 +132,7 @@ def test_main_reads_the_arguments_of_the_process(monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['mmvis-cl', '--version'])
     with pytest.raises(SystemExit):
         main()
-    assert capsys.readouterr().out == 'mmvis_cl 0.1.0\n'
+    assert capsys.readouterr().out == 'mmvis_cl 0.2.0.dev0\n'
 
 
 def test_python_m_is_the_same_command(monkeypatch, capsys, files):

@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / 'tools' / 'docs'))
 
+import rooms  # noqa: E402
 from registered_classes import load_package, modules, registered_classes  # noqa: E402
 
 pytest.importorskip('mkdocs', reason='pip install -r requirements/docs.txt')
@@ -115,3 +116,22 @@ def test_labels_of_the_pictures_fit_their_boxes(site):
             # on a page 680 pixels wide
             total = float(re.search(r'viewBox="0 0 (\d+)', picture)[1])
             assert float(size) * 680 / total > 10
+
+
+def test_the_page_of_the_code_has_every_room_and_every_step(site):
+    page = (site / 'code.html').read_text()
+    for room in rooms.rooms():
+        assert f'<code>{room}</code>' in page
+    steps = re.findall(r'<td><code>([a-z_.]+)</code></td>', page.partition('id="the-way-of')[2])
+    at = [
+        steps.index(step)
+        for step in (
+            'apis.inferencer',
+            'models.vis.contrastive_vis',
+            'models.vis.video_session',
+            'models.trackers.memory_bank_tracker',
+            'ops.deformable_sums',
+        )
+    ]
+    assert at == sorted(at) and len(steps) > 20
+    assert not any('loss' in step for step in steps)

@@ -5,7 +5,8 @@
 - contributing.md and changelog.md, which lie at the top of the repository;
 - `<!-- messages: FOLDER ... -->` in a page becomes the table of the error messages raised there;
 - `<!-- options: COMMAND -->` becomes the table of the options of `mmvis-cl COMMAND`;
-- `<!-- picture: NAME -->` becomes a picture of method_picture.py.
+- `<!-- picture: NAME -->` becomes a picture of method_picture.py;
+- `<!-- rooms -->` and `<!-- way -->` become the tables of rooms.py.
 """
 
 import re
@@ -23,7 +24,8 @@ from config_reference import config_page
 from error_messages import message_table
 from method_picture import PICTURES
 from option_table import option_table
-from registered_classes import ROOT, load_package, modules
+from registered_classes import ROOT, load_package, modules, plain_roles
+from rooms import rooms_table, way_table
 
 import mmvis_cl_command
 
@@ -86,5 +88,8 @@ def on_page_markdown(markdown: str, page: Page, **kwargs) -> str:
     markdown = re.sub(
         r'<!-- messages: (.+?) -->', lambda match: message_table(match[1].split()), markdown
     )
+    for name, table in (('rooms', rooms_table), ('way', way_table)):
+        if f'<!-- {name} -->' in markdown:
+            markdown = markdown.replace(f'<!-- {name} -->', plain_roles(table()))
     markdown = re.sub(r'<!-- options: (\w+) -->', lambda match: options(match[1]), markdown)
     return re.sub(r'<!-- picture: (\w+) -->', lambda match: PICTURES[match[1]](), markdown)

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmvis_cl.apis import VISInferencer
-from mmvis_cl.datasets.moving_shapes import make_moving_shapes
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.visualization import FrameDrawer
 
 SEED = 21

@@ -7,6 +7,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.datasets.converters.moving_shapes import CLASSES, make_moving_shapes, render_video
+from mmvis_cl.datasets.converters.shape_scene import FREQUENCIES, _look_alike, _sample_appearance
 from mmvis_cl.errors import InputError
 
 SMALL = dict(seed=3, train_videos=14, valid_videos=6, length=16)
@@ -154,16 +155,13 @@ def test_motion_is_moderate(videos):
     assert np.percentile(steps, 95) < 8
 
 
-def test_validation_holds_out_combinations_of_colour_and_texture(monkeypatch):
-    from mmvis_cl.datasets.converters import moving_shapes
-    from mmvis_cl.datasets.converters.moving_shapes import FREQUENCIES
-
+def test_validation_holds_out_combinations_of_colour_and_texture():
     seen, classes = ({'train': set(), 'valid': set()} for _ in range(2))
     for split, combinations in seen.items():
         rng = np.random.default_rng(0)
         for i in range(400):
-            thing = moving_shapes._sample_appearance(rng, split, i % 3)
-            twin = moving_shapes._look_alike(rng, thing)
+            thing = _sample_appearance(rng, split, i % 3)
+            twin = _look_alike(rng, thing)
             for one in (thing, twin):
                 measure = np.abs(np.log(np.divide(FREQUENCIES, one.frequency))).argmin()
                 combinations.add((one.hue_bin, int(measure)))
