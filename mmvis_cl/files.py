@@ -1,6 +1,7 @@
 """Files that are whole or not there: what mmvis_cl writes, it writes through here."""
 
 import os
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -137,6 +138,27 @@ def check_folder(folder: str | os.PathLike) -> None:
             pass
     except OSError as error:
         raise cannot_write(folder, error) from error
+
+
+def check_room(folder: str | os.PathLike, needed: int, what: str) -> None:
+    """Make sure that a disk has room, before the work that fills it.
+
+    Args:
+        folder: Where it will be; it need not be there yet.
+        needed: Bytes.
+        what: That takes them, as ``'the frames'``.
+
+    Raises:
+        InputError: Less is free.
+    """
+    folder = Path(folder)
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(nearest).free
+    if needed > free:
+        raise InputError(
+            f'{folder}: {what} take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; '
+            'free some space or write elsewhere'
+        )
 
 
 def check_empty_folder(folder: str | os.PathLike) -> None:

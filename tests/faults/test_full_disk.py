@@ -18,6 +18,9 @@ from mmvis_cl.evaluation import VISMetric
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 CONVERTERS = 'dataset_converters'
+SHAPES = str(TOOLS.parent / 'configs' / '_base_' / 'datasets' / 'moving_shapes.py')
+FROM_HERE = ['--cfg-options', 'train_dataloader.dataset.data_root=data']
+RESULTS = ['--results', 'ours=results.json']
 MERGE = ['--annotations', 'data/valid.json', '--workers', '1']
 COMMANDS = [
     [f'{CONVERTERS}/split_vis.py', 'data/train.json', 'train.json', 'valid.json'],
@@ -31,6 +34,9 @@ COMMANDS = [
     ['mmvis-cl', 'eval', 'results.json', 'data/valid.json', '--json', 'new/scores.json'],
     ['mmvis-cl', 'merge', 'new/merged.json', 'results.json', 'results.json', *MERGE],
     ['mmvis-cl', 'merge', 'new/merged.zip', 'results.json', 'results.json', *MERGE],
+    ['analysis_tools/plot_curves.py', 'run', '--out', 'new/curves.png'],
+    ['visualization/compare.py', 'data/valid.json', 'data/JPEGImages', 'new', *RESULTS],
+    ['visualization/browse_dataset.py', SHAPES, '--num', '1', '--out-dir', 'new', *FROM_HERE],
 ]
 
 
@@ -49,6 +55,9 @@ def made(tmp_path_factory):
         for track in content['annotations']
     ]
     (folder / 'results.json').write_text(json.dumps(results))
+    log = folder / 'run' / '20260101_000000' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('\n'.join(json.dumps(dict(loss=3.0 / i, step=i)) for i in (1, 2, 3)))
     return folder
 
 

@@ -17,13 +17,14 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError, cannot_write
-from mmvis_cl.files import whole_file
+from mmvis_cl.files import check_room, whole_file
 
 from .shape_scene import CLASSES, render_video
 
 SPLITS = ('train', 'valid')
 
 MAX_VIDEO_PIXELS = 1 << 27  # of all frames together; some 40 bytes of memory for each
+BYTES_A_PIXEL = 0.3  # of the JPEGs, rounded down
 # Raised whenever the same parameters give other pictures, so that old data is not taken for new.
 GENERATOR_VERSION = 1
 
@@ -101,6 +102,8 @@ def make_moving_shapes(
                     f'{out_dir}: holds moving shapes made with other parameters '
                     f'({out_dir / "meta.json"}); choose another folder, or replace it with --force'
                 )
+        pixels = (train_videos + valid_videos) * length * size[0] * size[1]
+        check_room(out_dir, int(pixels * BYTES_A_PIXEL), 'the videos')
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix='.unfinished-', dir=out_dir.parent))
     except OSError as error:

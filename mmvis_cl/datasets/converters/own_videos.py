@@ -13,7 +13,7 @@ from pathlib import Path
 from pycocotools import mask as mask_utils
 
 from mmvis_cl.errors import InputError, cannot_write, quoted
-from mmvis_cl.files import whole_file
+from mmvis_cl.files import check_room, whole_file
 from mmvis_cl.json_file import read_json
 
 from .check_files import SplitFiles, SplitReport, check_split
@@ -293,13 +293,7 @@ def _check_room(out: Path, annotations: Annotations, names: list[str]) -> None:
                 'the same, so name another folder or convert both at once'
             )
     needed = sum(video.frames.bytes_to_copy() for video in annotations.videos)
-    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(nearest).free
-    if needed > free:
-        raise InputError(
-            f'{out}: the frames take {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; '
-            'free some space or write elsewhere'
-        )
+    check_room(out, needed, 'the frames')
 
 
 def _save_frames(

@@ -1,5 +1,7 @@
 import json
+import shutil
 from itertools import pairwise
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -243,3 +245,10 @@ def test_what_cannot_be_made(tmp_path):
         with pytest.raises(InputError, match=message):
             make_moving_shapes(tmp_path / path, **options)
     assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_too_little_room_is_said_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match=r'out: the videos take .* GiB are free; free some space'):
+        make_moving_shapes(tmp_path / 'out', train_videos=1, valid_videos=1)
+    assert not list(tmp_path.iterdir())

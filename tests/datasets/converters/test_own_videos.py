@@ -213,9 +213,7 @@ def test_a_disk_that_is_too_small(tmp_path, video, monkeypatch):
     shown.frames.paths[:] = [path.with_suffix('.jpg') for path in shown.frames.paths]
     needed = sum(path.stat().st_size for path in shown.frames.paths)
     for free, fits in ((needed, True), (needed - 1, False)):
-        monkeypatch.setattr(
-            own_videos.shutil, 'disk_usage', lambda _, free=free: SimpleNamespace(free=free)
-        )
+        monkeypatch.setattr(shutil, 'disk_usage', lambda _, free=free: SimpleNamespace(free=free))
         out = tmp_path / f'out{fits}'
         if fits:
             write_data_set(out, Annotations([shown], CATEGORIES))
