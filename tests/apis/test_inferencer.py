@@ -11,16 +11,15 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
-from mmengine.registry import DefaultScope
 from PIL import Image
 from release_fixtures import build, load, video_batch
+from small_model import small_model
 from small_videos import write_video
 from synth_weights import release_state_dict
 
 from mmvis_cl.apis import VISInferencer, open_source
 from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.errors import InputError
-from mmvis_cl.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = 'small_moving-shapes'
@@ -30,13 +29,7 @@ SIZES = [(224, 112), (224, 96)]
 
 
 def random_weights():
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        model = MODELS.build(Config.fromfile(CONFIG_FILE).model)
-    model.init_weights()
-    for branch in model.detector.bbox_head.cls_branches:
-        torch.nn.init.zeros_(branch.bias)
-    return model.state_dict()
+    return small_model(confident=True).state_dict()
 
 
 @pytest.fixture(scope='module')

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from release_fixtures import ROOT, frame_sample
+from release_fixtures import frame_sample
+from small_model import small_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -21,7 +20,6 @@ from mmvis_cl.fast import cuda_graph
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.models import MaskDeformableDETR
 from mmvis_cl.ops.gathered_sampling import padded_levels
-from mmvis_cl.registry import MODELS
 
 # They need a value of the device.
 WAITING = {'_local_scalar_dense', 'nonzero', 'is_nonzero', 'item', 'equal', '_unique2'}
@@ -93,12 +91,7 @@ def graphs(monkeypatch):
 
 
 def build(**test_cfg):
-    torch.manual_seed(0)
-    cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py').model
-    cfg.test_cfg.update(test_cfg)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        model = MODELS.build(cfg)
-    model.init_weights()
+    model = small_model(lambda cfg: cfg.test_cfg.update(test_cfg))
     prepare_for_inference(model, fuse_bn=False, convs_channels_last=False, packed_linear=False)
     return model.eval()
 

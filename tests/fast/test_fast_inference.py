@@ -4,9 +4,8 @@ import copy
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from release_fixtures import ROOT, draw_norms
+from release_fixtures import draw_norms
+from small_model import small_model
 from torch import nn
 
 from mmvis_cl.fast.chunked_ffn import ChunkedFFN
@@ -16,18 +15,15 @@ from mmvis_cl.fast.fast_vis import FastVIS
 from mmvis_cl.fast.kept_geometry import KeptGeometryDETR
 from mmvis_cl.fast.packed_linear import PackedLinear
 from mmvis_cl.models import GatherDeformableAttention
-from mmvis_cl.registry import MODELS
 
 
 def build(backbone=None, in_channels=None):
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py').model
+    def change(cfg):
         if backbone:
             cfg.detector.backbone = backbone
             cfg.detector.neck.in_channels = in_channels
-        model = MODELS.build(cfg)
-    model.init_weights()
+
+    model = small_model(change)
     draw_norms(model)
     return model.eval()
 

@@ -5,13 +5,10 @@ import copy
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from release_fixtures import ROOT
+from small_model import small_model
 
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.fast.kept_geometry import SIZES_KEPT
-from mmvis_cl.registry import MODELS
 
 # frames whose batch is padded, of other sizes, or not at all
 SHAPES = [(96, 150), (96, 160), (90, 160), (64, 96), (33, 40), (96, 150)]
@@ -19,11 +16,7 @@ SHAPES = [(96, 150), (96, 160), (90, 160), (64, 96), (33, 40), (96, 150)]
 
 @pytest.fixture
 def detector():
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py').model
-        model = MODELS.build(cfg)
-    model.init_weights()
+    model = small_model()
     for layer in model.detector.encoder.layers:  # fresh ones do not look at positions
         torch.nn.init.normal_(layer.self_attn.sampling_offsets.weight)
     prepare_for_inference(model, fuse_bn=False, convs_channels_last=False, packed_linear=False)

@@ -5,26 +5,19 @@ import copy
 import pytest
 import torch
 from mmdet.structures import TrackDataSample
-from mmengine.config import Config
 from mmengine.hooks import EMAHook
 from mmengine.model import ExponentialMovingAverage
-from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import load_state_dict
-from release_fixtures import ROOT, frame_sample
+from release_fixtures import frame_sample
+from small_model import small_model
 
 from mmvis_cl.fast.fast_inference import prepare_for_inference
-from mmvis_cl.registry import MODELS
 
 SHAPE = (60, 90)
 
 
 def build():
-    torch.manual_seed(0)
-    cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py').model
-    cfg.detector.test_cfg.update(score_thr=0.0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        model = MODELS.build(cfg)
-    model.init_weights()
+    model = small_model(lambda cfg: cfg.detector.test_cfg.update(score_thr=0.0))
     for layer in (*model.detector.encoder.layers, *model.detector.decoder.layers):
         attention = getattr(layer, 'cross_attn', layer.self_attn)
         torch.nn.init.normal_(attention.sampling_offsets.weight, std=0.1)

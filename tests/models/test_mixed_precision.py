@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures.mask import BitmapMasks
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from release_fixtures import ROOT, frame_sample, track_sample
-
-from mmvis_cl.registry import MODELS
+from release_fixtures import frame_sample, track_sample
+from small_model import small_model
 
 
 @pytest.fixture(scope='module')
 def model():
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py')
-        model = MODELS.build(cfg.model)
-    model.init_weights()
-    return model.train()
+    return small_model().train()
 
 
 def pair():

@@ -7,6 +7,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from release_fixtures import ROOT, frame_sample, track_sample
+from small_model import small_model
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
@@ -14,15 +15,7 @@ from mmvis_cl.registry import MODELS
 
 @pytest.fixture(scope='module')
 def model():
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py')
-        model = MODELS.build(cfg.model)
-    model.init_weights()
-    # every query is a detection, so that there is something to track
-    for branch in model.detector.bbox_head.cls_branches:
-        torch.nn.init.zeros_(branch.bias)
-    return model.eval()
+    return small_model(confident=True).eval()
 
 
 def video(length, seed=0, size=(64, 96), video_id=1, img_shape=None):

@@ -4,9 +4,8 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from release_fixtures import ROOT, frame_sample, track_sample
+from release_fixtures import frame_sample, track_sample
+from small_model import small_model
 from torch.nn import functional as F
 
 from mmvis_cl.errors import InputError
@@ -20,15 +19,7 @@ LENGTH = 3
 
 @pytest.fixture(scope='module')
 def model():
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope('mmvis_cl'):
-        cfg = Config.fromfile(ROOT.parent / 'configs' / 'vis_cl' / 'small_moving-shapes.py')
-        model = MODELS.build(cfg.model)
-    model.init_weights()
-    # every query is a detection, so that there is something to track
-    for branch in model.detector.bbox_head.cls_branches:
-        torch.nn.init.zeros_(branch.bias)
-    return model.eval()
+    return small_model(confident=True).eval()
 
 
 def video(scale=1.0, flip=False, video_id=1, ori_shape=SIZE):
