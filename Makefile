@@ -7,12 +7,13 @@ UV := .venv-uv/bin/uv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz test-newest test-oldest test-openmmlab constraints lint ops clean distclean
+.PHONY: help demo test faults fuzz mutants test-newest test-oldest test-openmmlab constraints lint ops clean distclean
 
 help:
 	@echo 'make demo       trains, tests and draws on made-up videos (a quarter of an hour on 2 CPU cores)'
 	@echo 'make test       lint and all tests'
 	@echo 'make fuzz N=100000   gives broken files to every reader'
+	@echo 'make mutants N=20    changes what decides in small ways and asks whether a test notices'
 	@echo 'make faults N=100    kills trainings and tools at random moments and looks at what is left'
 	@echo 'make test-newest, make test-oldest   all tests on the newest or oldest releases allowed'
 	@echo "make test-openmmlab   all tests on OpenMMLab's own releases"
@@ -46,6 +47,11 @@ test: lint
 N := 100
 fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --inputs $(N)
+
+# N of each module, 20 if not given; 0 for all.
+mutants: N := 20
+mutants: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py --number $(N)
 
 faults: $(INSTALLED)
 	$(BIN)/python tests/faults/kills.py training --kills $(N) --keep 1
