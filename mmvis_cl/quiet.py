@@ -8,6 +8,7 @@ import importlib
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 # How the message begins, and which module warns.
 _WARNINGS = (
@@ -18,6 +19,8 @@ _WARNINGS = (
         r'torch\.utils\.checkpoint: (the use_reentrant|please pass in use_reentrant)',
         r'torch\.|mmdet\.',
     ),
+    # Of torch 2.4, whose own checkpointing uses the name.
+    (r'`torch\.cpu\.amp\.autocast\(args\.\.\.\)` is deprecated', r'torch\.'),
     ('Setting (OMP|MKL)_NUM_THREADS environment variable', r'mmengine\.'),
     # Of Python 3.12 and newer, while it compiles mmdet's docstrings; there is only a file's name.
     ('invalid escape sequence', r'(.*[/\\])?mmdet[/\\.]'),
@@ -42,6 +45,9 @@ def silence() -> None:
     """Takes these lines out of warnings and logs; with ``log_level='DEBUG'`` the log has them."""
     for message, module in _WARNINGS:
         warnings.filterwarnings('ignore', message, Warning, module)
+    with warnings.catch_warnings(record=True), suppress(ImportError):
+        # mmengine will import it, and in torch 2.4 it lifts all filters to say that it is old
+        importlib.import_module('torch.distributed.optim')
     for module in map(importlib.import_module, _MODULES):
         if not hasattr(module.print_log, '__wrapped__'):
             module.print_log = _without_lines(module.print_log)

@@ -22,7 +22,7 @@ _SPARE = 1 << 20  # bytes that a tensor may have beyond the file, as zeros(1).ex
 class _StandIn:
     """What a pickle gets to hold; it can set nothing on it unless ``__setstate__`` says so."""
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError(f'a state for a {type(self).__name__}')
 
 
@@ -34,7 +34,7 @@ class _Call(_StandIn):
     def __init__(self, function: Callable) -> None:
         self._function = function
 
-    def __call__(self, *args) -> Any:
+    def __call__(self, *args: Any) -> Any:
         return self._function(*args)
 
 
@@ -59,7 +59,16 @@ class Storage(_StandIn):
 class _Tensor(_StandIn):
     __slots__ = ('dtype', 'offset', 'parameter', 'requires_grad', 'size', 'storage', 'stride')
 
-    def __init__(self, storage, offset, size, stride, requires_grad=False, hooks=None, *rest):
+    def __init__(
+        self,
+        storage: Any,
+        offset: Any,
+        size: Any,
+        stride: Any,
+        requires_grad: Any = False,
+        hooks: Any = None,
+        *rest: Any,
+    ) -> None:
         if not isinstance(storage, Storage):
             raise pickle.UnpicklingError('a tensor without a storage')
         self.storage, self.dtype = storage, storage.dtype
@@ -72,12 +81,12 @@ class _DType(_StandIn):
 
     __slots__ = ('code',)
 
-    def __init__(self, code: str, *copy) -> None:
+    def __init__(self, code: str, *copy: Any) -> None:
         if not re.fullmatch(r'[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6})', code):
             raise pickle.UnpicklingError(f'arrays of type {str(code)[:20]!r} are not read')
         self.code = code
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         if state[1] in ('<', '>'):
             self.code = state[1] + self.code.lstrip('<>|=')
 
@@ -87,10 +96,10 @@ class _Array(_StandIn):
 
     __slots__ = ('state',)
 
-    def __init__(self, *empty) -> None:
-        self.state = None
+    def __init__(self, *empty: Any) -> None:
+        self.state: Any = None
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
@@ -99,7 +108,7 @@ class _History(_StandIn):
 
     __slots__ = ('state',)
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
@@ -114,33 +123,35 @@ class Placeholder:
 
     type_name = ''
 
-    def __new__(cls, *args, **kwargs) -> 'Placeholder':
+    def __new__(cls, *args: Any, **kwargs: Any) -> 'Placeholder':
+        """One more, whatever it is made of."""
         return object.__new__(cls)
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def __call__(self, *args, **kwargs) -> 'Placeholder':
+    def __call__(self, *args: Any, **kwargs: Any) -> 'Placeholder':
+        """Itself: a call in a pickle makes nothing either."""
         return self
 
-    def __setitem__(self, key, value) -> None:
+    def __setitem__(self, key: Any, value: Any) -> None:
         pass
 
-    def __setstate__(self, state) -> None:
+    def __setstate__(self, state: Any) -> None:
         pass
 
-    def append(self, value) -> None:
-        """Nothing."""
+    def append(self, value: Any) -> None:
+        """As of a list: nothing is kept."""
 
-    def extend(self, values) -> None:
-        """Nothing."""
+    def extend(self, values: Any) -> None:
+        """As of a list: nothing is kept."""
 
 
 class _NotNeeded(Placeholder):
     """Stands for settings of the program that made the file, which nothing reads: None."""
 
 
-def placeholders(content: object) -> Iterator[Placeholder]:
+def placeholders(content: object) -> Iterator[Any]:
     """The placeholders in a checkpoint's dicts, lists and tuples."""
     rest, seen = [content], set()
     while rest:
@@ -159,7 +170,16 @@ def _is_placeholder(value: object) -> bool:
     )
 
 
-def _with_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, *rest) -> _Tensor:
+def _with_dtype(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any,
+    hooks: Any,
+    dtype: Any,
+    *rest: Any,
+) -> _Tensor:
     tensor = _Tensor(storage, offset, size, stride, requires_grad)
     if not isinstance(dtype, torch.dtype):
         raise pickle.UnpicklingError('a tensor of no dtype')
@@ -167,7 +187,7 @@ def _with_dtype(storage, offset, size, stride, requires_grad, hooks, dtype, *res
     return tensor
 
 
-def _parameter(data: _Tensor, requires_grad: bool, *rest) -> _Tensor:
+def _parameter(data: _Tensor, requires_grad: bool, *rest: Any) -> _Tensor:
     parameter = _Tensor(data.storage, data.offset, data.size, data.stride, requires_grad)
     parameter.dtype, parameter.parameter = data.dtype, True
     return parameter
@@ -259,7 +279,7 @@ class Unpickler(pickle._Unpickler):
         storage_of: From the persistent id of a storage, without its first item, to the storage.
     """
 
-    def __init__(self, file, storage_of: Callable[..., Storage] | None = None) -> None:
+    def __init__(self, file: Any, storage_of: Callable[..., Storage] | None = None) -> None:
         super().__init__(file, encoding='utf-8')  # as torch.load
         self._storage_of = storage_of
 
@@ -329,8 +349,9 @@ def finished(value: object, map_location: Any, file_size: int) -> object:
             made[id(value)] = make(value)
         return made[id(value)]
 
-    def make(value: object) -> object:
+    def make(value: Any) -> object:
         if isinstance(value, dict):
+            new: Any
             made[id(value)] = new = type(value)()
             for key, item in value.items():
                 new[_key(key)] = finish(item)
@@ -423,7 +444,7 @@ def _array(shape: tuple[int, ...], dtype: _DType, fortran: bool, values: bytes) 
 
 
 def _history(
-    _log_history=(), _count_history=(), max_length: int = 1000000, **other
+    _log_history: Any = (), _count_history: Any = (), max_length: Any = 1000000, **other: Any
 ) -> HistoryBuffer:
     log, count = np.asarray(_log_history), np.asarray(_count_history)
     if log.shape != count.shape or log.ndim != 1 or type(max_length) is not int or max_length < 1:

@@ -7,6 +7,7 @@ where the safe way fails. Its module gets a torch whose ``load`` is ours.
 import importlib
 import os
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -19,7 +20,7 @@ class _Torch(ModuleType):
         return getattr(torch, name)
 
     @staticmethod
-    def load(file, map_location=None, **_) -> object:
+    def load(file: Any, map_location: Any = None, **_: Any) -> object:
         """What :func:`read_file` reads."""
         return read_file(file, map_location)
 
@@ -47,7 +48,7 @@ def load_url(
 
 def read_by_ours() -> None:
     """From now on, in this process."""
-    module = importlib.import_module('mmengine.runner.checkpoint')
+    module: Any = importlib.import_module('mmengine.runner.checkpoint')
     module.torch = _Torch('torch')
     module.load_url = load_url
 
@@ -58,4 +59,4 @@ def read_all_by_ours() -> None:
     So does what a module of the config loads, timm, or a loader that others registered. Programs
     that only import mmvis_cl keep their ``torch.load``.
     """
-    torch.load = _Torch.load
+    torch.load = _Torch.load  # type: ignore[assignment]  # other names of arguments

@@ -5,7 +5,7 @@ import pickle
 import stat
 import tarfile
 import zipfile
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import safetensors.torch
 import torch
@@ -94,7 +94,7 @@ def check_file(path: str) -> None:
     read_file(path)
 
 
-def _read(file: BinaryIO, name: str, map_location: object, trusted: bool) -> object:
+def _read(file: BinaryIO, name: str, map_location: Any, trusted: bool) -> object:
     start = file.read(512)
     file.seek(0)
     _check_start(start, name)
@@ -196,7 +196,7 @@ def _values(kind: StorageType, count: int, most: int) -> Tensor:
 
 
 def _fill(values: Tensor, stream: IO[bytes]) -> None:
-    rest = memoryview(values.numpy())
+    rest = memoryview(values.numpy().data)
     while rest:
         chunk = stream.read(min(len(rest), _CHUNK))
         if not chunk:

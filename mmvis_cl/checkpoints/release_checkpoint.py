@@ -21,7 +21,11 @@ REST_KEY = 'release_rest'
 _DETR = 'detr.detr.'
 _BACKBONE = 'detr.detr.backbone.0.backbone.'
 _OUR_BACKBONE = 'detector.backbone.'
-_RESNET_BLOCKS = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
+_RESNET_BLOCKS: dict[tuple[int, ...], int] = {
+    (3, 4, 6, 3): 50,
+    (3, 4, 23, 3): 101,
+    (3, 8, 36, 3): 152,
+}
 _LINEAR = ('weight', 'bias')
 _BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var')
 _DEFORMABLE_ATTENTION = tuple(
@@ -334,18 +338,18 @@ def _swin_table(structure: Structure) -> dict[str, str]:
 
 
 def _compare(names: list[str], expected: Iterable[str], unused: set[str], whose: str) -> None:
-    names, expected = set(names), set(expected)
+    found, wanted = set(names), set(expected)
     problems = [
         f'{len(keys)} {what} ({_few(sorted(keys))})'
         for what, keys in (
-            ('missing', expected - names),
-            ('unknown', names - expected - unused),
+            ('missing', wanted - found),
+            ('unknown', found - wanted - unused),
         )
         if keys
     ]
     if problems:
         raise InputError(
-            f'not a complete checkpoint {whose}: of {len(expected)} names '
+            f'not a complete checkpoint {whose}: of {len(wanted)} names '
             + ', '.join(problems)
             + '; use another file, or the converter of its own project'
         )

@@ -46,11 +46,13 @@ class FrameProgress:
 
     def __enter__(self) -> 'FrameProgress':
         self._start = self._last_line = time.monotonic()
-        self._progress.start()
+        if not self._lines:  # older releases of rich write an empty line where it is disabled
+            self._progress.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        if not self._lines:
+            self._progress.stop()
 
     @property
     def rate(self) -> float:

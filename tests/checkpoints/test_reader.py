@@ -314,6 +314,10 @@ def test_tensors_keep_type_strides_and_what_they_share(tmp_path):
     new_types = dict(
         float8=torch.rand(3).to(torch.float8_e5m2), unsigned=torch.tensor([1, 2]).to(torch.uint16)
     )
+    try:
+        torch.save(new_types, io.BytesIO())
+    except KeyError:  # torch 2.4 knows of unsigned numbers, but cannot save them
+        del new_types['unsigned']
     for new in (True, False):
         for protocol in (2, 4):
             path = tmp_path / 'a.pth'

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.version import Version
 
 from mmvis_cl.version import __version__
 
 ROOT = Path(__file__).parents[2]
+
+
+def released():
+    """The versions that were released, the newest first."""
+    changes = (ROOT / 'CHANGELOG.md').read_text()
+    return re.findall(r'^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$', changes, re.MULTILINE)
 
 
 def test_citation_names_the_paper_and_the_report():
@@ -16,7 +23,7 @@ def test_citation_names_the_paper_and_the_report():
     # what the Citation File Format 1.2.0 asks for
     assert {'cff-version', 'message', 'title', 'authors'} <= set(citation)
     assert citation['cff-version'] == '1.2.0'
-    assert citation['version'] == __version__
+    assert citation['version'] == released()[0]
     paper, (report,) = citation['preferred-citation'], citation['references']
     for source in (paper, report):
         assert {'type', 'title', 'authors'} <= set(source)
@@ -28,10 +35,12 @@ def test_citation_names_the_paper_and_the_report():
 
 
 def test_changes_begin_with_this_version():
-    released = re.findall(
-        r'^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE
-    )
-    assert released[0] == __version__
+    version = Version(__version__)
+    if version.is_devrelease:  # on the way to the next release
+        assert '## [Unreleased]' in (ROOT / 'CHANGELOG.md').read_text()
+        assert Version(released()[0]) < version
+    else:
+        assert released()[0] == __version__
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / '.github' / 'ISSUE_TEMPLATE').glob('*.yml')))

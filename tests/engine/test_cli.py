@@ -13,8 +13,10 @@ from mmengine.model import BaseModel
 
 from mmvis_cl.engine import WholeCheckpointHook, cli
 from mmvis_cl.errors import InputError
+from mmvis_cl.registry import MODELS
 
 
+@MODELS.register_module(name='PlainOfTestCli')
 class Plain(BaseModel):
     def forward(self, *args):
         return {}
@@ -84,9 +86,30 @@ class StateOfWorker(torch.utils.data.Dataset):
         return number.value, os.environ.get('OWN', '')
 
 
-@pytest.mark.parametrize('hook', [None, 'CheckpointHook', CheckpointHook, 'WholeCheckpointHook'])
+def can_dump_classes():
+    """mmengine before 0.10.9 cannot write a config with a class in it, which every run does."""
+    try:
+        return bool(Config(dict(hook=dict(type=CheckpointHook))).pretty_text)
+    except Exception:
+        return False
+
+
+@pytest.mark.parametrize(
+    'hook',
+    [
+        None,
+        'CheckpointHook',
+        pytest.param(
+            CheckpointHook,
+            marks=pytest.mark.skipif(not can_dump_classes(), reason='not by this mmengine'),
+        ),
+        'WholeCheckpointHook',
+    ],
+)
 def test_every_checkpoint_hook_saves_whole_ones(tmp_path, hook):
-    cfg = Config(dict(model=dict(type=Plain), work_dir=str(tmp_path), launcher='none'))
+    cfg = Config(
+        dict(model=dict(type='mmvis_cl.PlainOfTestCli'), work_dir=str(tmp_path), launcher='none')
+    )
     cfg.experiment_name = tmp_path.name  # the time, in seconds, may be that of another runner
     if hook is not None:
         cfg.default_hooks = dict(checkpoint=dict(type=hook, interval=7))
@@ -112,7 +135,7 @@ def test_the_workers_of_all_loaders_end_with_the_process(tmp_path):
     default = {key: value for key, value in loader.items() if key != 'worker_init_fn'}
     cfg = Config(
         dict(
-            model=dict(type=Plain),
+            model=dict(type='mmvis_cl.PlainOfTestCli'),
             work_dir=str(tmp_path),
             launcher='none',
             log_level='ERROR',

@@ -83,7 +83,7 @@ def test_after_255_identities_a_frame_is_16_bit_grey(tmp_path, caplog):
         output.write(frame_result(301, [0], [square(30)]))
     assert [r.message.count('16-bit') for r in caplog.records] == [1]
     with Image.open(tmp_path / '00300.png') as image:
-        assert image.mode == 'I;16'
+        assert image.mode in ('I;16', 'I')  # the latter by Pillow 10
         assert np.unique(np.asarray(image)).tolist() == [0, 1, 300]
     with Image.open(tmp_path / '00301.png') as image:
         assert image.mode == 'P'
