@@ -9,6 +9,7 @@ from typing import NoReturn
 import timm
 import timm.layers
 from mmengine.model import BaseModule
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -225,6 +226,13 @@ class TimmBackbone(BaseModule):
                 f'TimmBackbone {self.model_name}: with_cp with frozen_stages='
                 f'{self.frozen_stages} needs checkpoints that are not re-entrant, or the next '
                 'stage learns nothing; pip install -U timm and leave TIMM_REENTRANT_CKPT unset'
+            )
+        module = timm.models.model_entrypoint(self.model_name).__module__
+        if module == 'timm.models.resnet' and Version(timm.__version__) < Version('1.0.31'):
+            raise InputError(
+                f'TimmBackbone {self.model_name}: with_cp, but the gradients of a ResNet of timm '
+                f'{timm.__version__} cannot be checkpointed; pip install -U timm, or set '
+                'with_cp=False'
             )
         # The blocks one by one where the stages can; else timm's extractor, which takes stages.
         parts = [

@@ -9,6 +9,7 @@ import timm.layers
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from packaging.version import Version
 from release_fixtures import ROOT
 
 from mmvis_cl.errors import InputError
@@ -107,6 +108,10 @@ def gradients(model):
 @pytest.mark.parametrize('name', [name for name in NETWORKS if name != 'test_vit'])
 def test_checkpointing_gives_the_same_gradients(name, frozen, monkeypatch):
     options = dict(frozen_stages=frozen, freeze_batch_norm=True)
+    if name == 'test_resnet' and Version(timm.__version__) < Version('1.0.31'):
+        with pytest.raises(InputError, match='cannot be checkpointed; pip install -U timm'):
+            backbone(name, with_cp=True, **options)
+        return  # a step would end in an error of PyTorch's
     plain, saving = backbone(name, **options), backbone(name, with_cp=True, **options)
     saving.load_state_dict(plain.state_dict())
     calls = []
