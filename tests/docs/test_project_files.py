@@ -69,3 +69,22 @@ def test_what_builds_the_pages_is_installed_for_the_tests():
         for name in ('docs.txt', 'dev.txt')
     )
     assert docs <= dev
+
+
+PAGES = sorted({*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('projects/**/*.md')})
+PAGES += [ROOT / 'mmvis_cl' / 'fast' / 'README.md']
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page):
+    """As `ops/kernel_cache.py`; the changes speak of files that are gone."""
+    if page.name == 'CHANGELOG.md':
+        return
+    named = re.findall(r'`([a-z_]+/[\w/.-]+\.(?:py|sh|yml))`', page.read_text())
+    gone = [
+        name
+        for name in named
+        if not any((folder / name).exists() for folder in (ROOT, ROOT / 'mmvis_cl', page.parent))
+        and not name.startswith(('path/', 'work_dirs/', 'data/'))
+    ]
+    assert not gone, gone
