@@ -93,12 +93,15 @@ def _is_text(node: ast.BinOp) -> bool:
 
 
 def _walked(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those of annotations, decorators, docstrings and raised errors."""
+    """All nodes but those of annotations, decorators, texts and raised errors.
+
+    ``strict`` of ``zip`` is left alone as well: a guard for what cannot be.
+    """
     yield node
     for name, value in ast.iter_fields(node):
         if name in ('annotation', 'returns', 'decorator_list') or isinstance(node, ast.Raise):
             continue
-        if isinstance(node, ast.JoinedStr):
+        if isinstance(node, ast.JoinedStr) or getattr(node, 'arg', '') == 'strict':
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):

@@ -34,10 +34,14 @@ TARGETS = {
     ],
     'models/losses/contrastive_loss': [f'{MODELS}/losses/test_contrastive_loss.py'],
     'models/losses/quasi_dense_loss': [f'{MODELS}/losses/test_quasi_dense_loss.py'],
-    'models/losses/focal_loss': [f'{MODELS}/dense_heads/test_query_head.py'],
+    'models/losses/focal_loss': [
+        f'{MODELS}/losses/test_focal_loss.py',
+        f'{MODELS}/dense_heads/test_query_head.py',
+    ],
     'models/tracking_heads/contrastive_head': [
         f'{MODELS}/tracking_heads/test_contrastive_head.py',
         f'{MODELS}/losses/test_contrastive_loss.py',
+        f'{MODELS}/test_mixed_precision.py',
     ],
     'models/tracking_heads/reference_selector': [
         f'{MODELS}/tracking_heads/test_reference_selector.py'

@@ -39,3 +39,14 @@ def test_no_object_is_in_both_frames():
     assert value == 0
     value.backward()
     assert not products.grad.any()
+
+
+def test_weights_may_be_whole_numbers():
+    """As some of mmdet's trackers give them."""
+    products = torch.arange(10.0).view(2, 5) / 5
+    label = torch.tensor([[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]])
+    weights = torch.tensor([1, 0])
+    for given in (weights, weights.bool()):
+        value = QuasiDenseLogSumExpLoss()(products, label, given, avg_factor=1)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, QuasiDenseLogSumExpLoss()(products[:1], label[:1]))

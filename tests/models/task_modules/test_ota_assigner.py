@@ -133,3 +133,18 @@ def test_more_objects_than_queries_is_a_clear_error():
     logits, predicted, labels, truth = random_case(4, num_queries=2)
     with pytest.raises(InputError, match=r'3 objects.* 2 queries.*num_queries'):
         OTAAssigner().assign(logits, predicted, labels, truth)
+
+
+def test_a_query_that_one_object_took_stays_with_it(monkeypatch):
+    """Also where another object, which has a better one, would be cheaper."""
+    assigner = OTAAssigner()
+    cost = torch.tensor([[3.0, 2.0], [5.0, 1.0], [6.0, 7.0], [7.0, 8.0]])[None, None]
+    monkeypatch.setattr(assigner, 'cost', lambda *args: (cost, torch.zeros(1, 1, 4, 2)))
+    (match,) = assigner.assign_images(
+        torch.zeros(1, 1, 4, 3),
+        torch.zeros(1, 1, 4, 4),
+        [torch.tensor([0, 1])],
+        [torch.zeros(2, 4)],
+    )
+    assert match.objects.tolist() == [[0, 1, -1, -1]]
+    assert match.best_query.tolist() == [[0, 1]]

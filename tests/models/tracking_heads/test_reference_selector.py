@@ -19,3 +19,9 @@ def test_between_positive_and_negative_lies_neither():
     assert num_positive + num_negative < 150
     assert positive[0, :num_positive].all()
     assert negative[0, -num_negative:].all()
+
+
+def test_the_numbers_are_the_reports():
+    """10 IoUs for the positives, 100 for the negatives."""
+    selector = ReferenceSelector()
+    assert (selector.positive_topk, selector.negative_topk) == (10, 100)
