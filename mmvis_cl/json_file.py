@@ -96,7 +96,7 @@ def check_json_size(size: int, path: str | os.PathLike, limit: str = 'MAX_JSON_B
     """
     most = getattr(limits, limit)
     if size > most:
-        kind = 'JSON' if limit == 'MAX_JSON_BYTES' else 'text'
+        kind = dict(MAX_JSON_BYTES='JSON', MAX_XML_BYTES='XML').get(limit, 'text')
         raise InputError(
             f'{path}: has {size} bytes of {kind}, the most is {most}; give a smaller file, or '
             f'raise MMVIS_CL_{limit}'

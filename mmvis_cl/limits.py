@@ -24,6 +24,8 @@ _DEFAULTS = dict(
     MAX_UNZIPPED_BYTES=1 << 31,
     # Of a table or list in plain text (.csv, .txt), which is read as a whole.
     MAX_TABLE_BYTES=1 << 26,
+    # Of an XML file of CVAT. What is made of it needs about ten times the memory.
+    MAX_XML_BYTES=1 << 30,
 )
 _ENDS = dict(MAX_FRAME_PIXELS=2**29 - 1)
 

@@ -16,6 +16,7 @@ from mmvis_cl import limits
 from mmvis_cl.datasets.segmentations import polygons_to_rle
 from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.files import is_zip
+from mmvis_cl.json_file import read_bytes
 
 from .drawn_shapes import fill_box, fill_ellipse
 from .frame_files import ImageFrames, VideoFrames, find_video, pick_images
@@ -101,9 +102,7 @@ def _parse(path: Path) -> list[_Task]:
     if is_zip(path):
         raise InputError(f'{path}: is a zip; unpack it and give the annotations.xml in it')
     try:
-        root = ET.parse(path).getroot()
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror}); correct the path') from error
+        root = ET.fromstring(read_bytes(path, 'MAX_XML_BYTES'))
     except (ET.ParseError, ValueError, LookupError) as error:  # the latter: of its encoding
         raise InputError(f'{path}: not valid XML ({error}); export it again') from error
     meta = root.find('meta')

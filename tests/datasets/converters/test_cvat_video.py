@@ -419,3 +419,11 @@ def test_files_that_are_no_export(tmp_path, frames):
         archive.writestr('annotations.xml', 'x')
     with pytest.raises(InputError, match='is a zip; unpack it'):
         read_cvat([path], frames)
+
+
+def test_a_file_of_many_bytes_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / 'annotations.xml'
+    path.write_text('<annotations>' + ' ' * 100)
+    monkeypatch.setenv('MMVIS_CL_MAX_XML_BYTES', '50')
+    with pytest.raises(InputError, match=r'113 bytes of XML.*raise MMVIS_CL_MAX_XML_BYTES'):
+        read_cvat([path], tmp_path)
