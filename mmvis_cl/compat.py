@@ -4,6 +4,7 @@ import functools
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -99,7 +100,7 @@ def set_up_in_tool(custom_imports: dict | None = None) -> None:
 
 def how_to_compile() -> str:
     """The command that compiles mmcv's ops: a Makefile is in a checkout only."""
-    if (Path(__file__).parents[1] / 'Makefile').is_file():
+    if os.path.isfile(Path(__file__).parents[1] / 'Makefile'):
         return '`make ops`'
     return (
         '`pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps '

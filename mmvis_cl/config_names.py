@@ -17,7 +17,7 @@ def config_folder() -> Path:
     """
     # A checkout's own configs come first: .mim may be left from a build.
     for folder in (_PACKAGE.parent / 'configs', _PACKAGE / '.mim' / 'configs'):
-        if (folder / 'vis_cl').is_dir():
+        if os.path.isdir(folder / 'vis_cl'):
             return folder
     raise InputError(
         f'{_PACKAGE}: this installation has no configs; install the package anew, or give the path '
@@ -39,7 +39,7 @@ def find_config(name: str | os.PathLike) -> Path:
         InputError: There is no such config, or there are several of this name.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     folder = config_folder()
     known = {

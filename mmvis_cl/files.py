@@ -83,7 +83,7 @@ def whole_file(
                     yield file
                 return
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
+        if os.path.isdir(target):
             raise IsADirectoryError(21, 'is a folder')
         part = unfinished_name(target)
         with open(part, mode.replace('w', 'x'), encoding=encoding, **options) as file:
@@ -152,7 +152,7 @@ def check_room(folder: str | os.PathLike, needed: int, what: str) -> None:
         InputError: Less is free.
     """
     folder = Path(folder)
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     free = shutil.disk_usage(nearest).free
     if needed > free:
         raise InputError(

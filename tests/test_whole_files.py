@@ -99,3 +99,16 @@ def test_the_check_sees(source):
 )  # fmt: skip
 def test_the_check_leaves_alone(source):
     assert not list(writes(ast.parse(source)))
+
+
+@pytest.mark.parametrize('folder', ['mmvis_cl', 'tools'])
+def test_nobody_asks_pathlib_whether_something_is_there(folder):
+    """It raises where a name is longer than the file system allows; ``os.path`` says no."""
+    asked = []
+    for path in sorted((ROOT / folder).rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())):
+            call = node.func if isinstance(node, ast.Call) and not node.args else None
+            if getattr(call, 'attr', '') in ('is_file', 'is_dir', 'exists'):
+                asked.append(f'{path.relative_to(ROOT)}:{node.lineno}')
+    asked = [place for place in asked if not place.startswith(('tools/docs', 'tools/benchmarks'))]
+    assert not asked, f'{asked}: use os.path'

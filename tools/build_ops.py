@@ -83,7 +83,7 @@ def find_wheel(requirement: str, cache: Path, cuda: bool) -> Path | None:
 def build_env(cuda: bool) -> dict[str, str]:
     env = dict(os.environ, MMCV_WITH_OPS='1', FORCE_CUDA=str(int(cuda)))
     env.setdefault('MAX_JOBS', str(os.cpu_count()))
-    if cuda and not (Path(CUDA_HOME, 'include', 'cusparse.h')).exists():
+    if cuda and not os.path.exists(Path(CUDA_HOME, 'include', 'cusparse.h')):
         # An nvcc without the libraries' headers: they come with torch's own packages.
         root = Path(sysconfig.get_path('purelib'), 'nvidia')
         for variable, name in (('CPATH', 'include'), ('LIBRARY_PATH', 'lib')):

@@ -1,6 +1,7 @@
 """Train the stages of a recipe in order: ``python tools/train_stages.py CONFIG1 CONFIG2 ...``."""
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def main() -> None:
             work_dir = Path(args.work_dir) / f'{number}_{Path(path).stem}'
             trained = work_dir / '.trained'
             title = f'== stage {number} of {len(configs)}: {path}'
-            if trained.is_file():
+            if os.path.isfile(trained):
                 print(f'{title}: done before', flush=True)
             else:
                 start = start_options(checkpoint, before, config) if checkpoint else []

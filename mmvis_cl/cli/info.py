@@ -65,7 +65,7 @@ def environment() -> Iterator[tuple[str, str]]:
 
 def _commit() -> str:
     root = Path(compat.__file__).parents[1]
-    if not (root / '.git').exists():
+    if not os.path.exists(root / '.git'):
         return ''
     git = ['git', '-C', str(root)]
     try:

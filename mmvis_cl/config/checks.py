@@ -239,7 +239,7 @@ def _stages(path: str, config: str | None) -> list[str]:
     stages: list[str] = []
     while config:
         stage = Path(config).with_name(f'{Path(path).parent.name}.py')
-        if not stage.is_file() or str(stage) in [*stages, config]:
+        if not os.path.isfile(stage) or str(stage) in [*stages, config]:
             break
         stages.insert(0, str(stage))
         before = read_config(stage)

@@ -62,7 +62,7 @@ def images_in(folder: Path) -> list[Path]:
     return [
         path
         for path in entries_in(folder)
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(path)
     ]
 
 

@@ -108,7 +108,7 @@ def open_source(
 def _images_in(folder: Path) -> list[Path]:
     files = images_in(folder)
     if not files:
-        below = [path.name for path in entries_in(folder) if path.is_dir()]
+        below = [path.name for path in entries_in(folder) if os.path.isdir(path)]
         raise InputError(
             f'{folder}: has no images ({", ".join(IMAGE_SUFFIXES)})'
             + (f'; give one of the folders in it, such as {below[0]}' if below else '')

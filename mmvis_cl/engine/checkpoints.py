@@ -67,7 +67,7 @@ def newest_checkpoint(work_dir: str | os.PathLike) -> tuple[str | None, list[str
     paths.sort(key=lambda path: (path.stat().st_mtime_ns, _number(path)), reverse=True)
     if named is not None:
         moved = Path(work_dir) / Path(named).name
-        paths = [path for path in (Path(named), moved) if path.is_file()] + paths
+        paths = [path for path in (Path(named), moved) if os.path.isfile(path)] + paths
     for path in dict.fromkeys(paths):
         problem = _problem(path)
         if problem is None:
@@ -109,7 +109,7 @@ def _named(work_dir: str | os.PathLike, passed_over: list[str]) -> str | None:
 def _numbered(folder: Path) -> Iterator[Path]:
     with suppress(OSError):
         for path in folder.iterdir():
-            if _NUMBERED.fullmatch(path.name) and path.is_file():
+            if _NUMBERED.fullmatch(path.name) and os.path.isfile(path):
                 yield path
 
 

@@ -135,7 +135,9 @@ def write(args: argparse.Namespace, annotations: Annotations) -> None:
     names = [category['name'] for category in annotations.categories]
     print(f'{len(names)} classes: {", ".join(names)}')
     config = _write_config(args.out, len(names))
-    absent = [split for split in ('train', 'valid') if not (args.out / f'{split}.json').exists()]
+    absent = [
+        split for split in ('train', 'valid') if not os.path.exists(args.out / f'{split}.json')
+    ]
     if absent:
         print(
             f'before training: {args.out / absent[0]}.json is not there; convert videos with '
@@ -152,7 +154,7 @@ def _write_config(root: Path, num_classes: int) -> Path:
     """A config that trains on a data set and scores on it; one that is there is left as it is."""
     name = re.sub(r'\W+', '_', root.resolve().name) or 'data'
     path = root / fitting_name(name, '.py', root)
-    if not path.exists():
+    if not os.path.exists(path):
         base = os.path.relpath(find_config(BASE_CONFIG).resolve(), root.resolve())
         # mmengine puts the folder between the quotes as it is
         quote = '"' if "'" in str(root.resolve()) else "'"

@@ -186,7 +186,7 @@ def _load_kept(kernel: Kernel, folder: Path, told: list[str]) -> ctypes.CDLL | N
             return _load(kernel, path)
         except UnusableError as error:
             told.append(f'{path} is removed: {error}')
-            if path.is_dir() and not path.is_symlink():
+            if os.path.isdir(path) and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 with contextlib.suppress(OSError):

@@ -11,6 +11,9 @@ ODD = (
 )  # fmt: skip
 
 
+DEEP = 50  # a content that is nested more deeply gets no further changes
+
+
 def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
     """Flip, cut, double, drop or insert some bytes."""
     data = bytearray(data)
@@ -45,10 +48,26 @@ def places(value: object, path: tuple = ()) -> list[tuple]:
     return found
 
 
+def depth(value: object) -> int:
+    """Of lists and dicts in one another."""
+    level, below = 0, [value]
+    while below:
+        level += 1
+        below = [
+            item
+            for value in below
+            if isinstance(value, (dict, list))
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    return level
+
+
 def mutate_json(content: object, rng: random.Random) -> object:
     """Put odd values into a content, drop or double keys and items, swap, nest."""
     content = copy.deepcopy(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        if depth(content) > DEEP:  # the readers shall meet it, not this program
+            break
         path = rng.choice(places(content))
         if not path:
             if rng.random() < 0.05:
@@ -82,7 +101,8 @@ def mutate_json(content: object, rng: random.Random) -> object:
 
 def broken(name: str, data: bytes, rng: random.Random) -> bytes:
     """A file's content, broken; that of JSON mostly in its structure."""
-    if name.endswith('.json') and rng.random() < 0.8:
+    is_json = name.endswith('.json') and rng.random() < 0.8
+    if is_json and depth(json.loads(data)) <= DEEP:
         text = json.dumps(mutate_json(json.loads(data), rng))
         return text.encode(errors='surrogatepass')
     return mutate_bytes(data, rng)

@@ -42,7 +42,7 @@ def main() -> None:
                 'file; give three names'
             )
         for out in outs:
-            if not out.absolute().parent.is_dir():
+            if not os.path.isdir(out.absolute().parent):
                 raise InputError(f'{out}: there is no folder {out.parent}; make it first')
         content = load_annotations(args.annotations)
         try:

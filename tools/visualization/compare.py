@@ -6,6 +6,7 @@ objects and tracks of the wrong class are marked where they happen, and counted 
 """
 
 import argparse
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def frame_paths(video: dict, images: Path, annotations: str, absolute: bool) -> 
         where = f'{annotations}: video {quoted(video["id"])}, frame {frame}'
         check_file_name(name, where, absolute)
     paths = [images / name for name in names]
-    missing = [path for path in paths if not path.is_file()]
+    missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         raise InputError(
             f'{missing[0]}: no such frame ({len(missing)} of {len(paths)} of video '

@@ -74,10 +74,10 @@ def find_splits(tree: str | os.PathLike) -> list[SplitFiles]:
         InputError: If ``tree`` is no folder, or holds no annotation file.
     """
     tree = Path(tree)
-    if not tree.is_dir():
+    if not os.path.isdir(tree):
         raise InputError(f'{tree}: there is no such folder')
     there = {
-        name: [pattern for pattern in ANN_FILES if (tree / pattern.format(name)).is_file()]
+        name: [pattern for pattern in ANN_FILES if os.path.isfile(tree / pattern.format(name))]
         for name in SPLITS
     }
     patterns = [pattern for found in there.values() for pattern in found]
@@ -89,14 +89,14 @@ def find_splits(tree: str | os.PathLike) -> list[SplitFiles]:
         )
     splits = []
     for name, found in there.items():
-        if not found and not (tree / name).is_dir():
+        if not found and not os.path.isdir(tree / name):
             continue
         # Images without annotations: the file should be where it is for the other splits.
         ann_file, *others = found or patterns[:1]
         folders = [tree / folder.format(name) for folder in IMAGE_FOLDERS]
         if ann_file == ANN_FILES[2]:
             folders.reverse()
-        image_folder = next((folder for folder in folders if folder.is_dir()), folders[0])
+        image_folder = next((folder for folder in folders if os.path.isdir(folder)), folders[0])
         splits.append(
             SplitFiles(
                 name,

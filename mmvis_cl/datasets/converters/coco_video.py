@@ -344,7 +344,7 @@ def _frames(root: Path, name: str, images: list[dict], alone: bool, path: Path) 
         folder_names = [name, str(Path(images[0]['file_name']).parent)]
         try:
             place = find_video(root, folder_names, alone)
-            if place.is_file():
+            if os.path.isfile(place):
                 return VideoFrames(place, numbers)
             found = pick_images(place, numbers)
             files = [found.get(number, place / f'frame_{number:06d}') for number in numbers]

@@ -197,7 +197,7 @@ class _Reader:
 
     def video(self, task: _Task, place: Path) -> AnnotatedVideo:
         images, missing = None, set()
-        if place.is_file():
+        if os.path.isfile(place):
             task.size = VideoFrames(place, task.frames).check_size(task.size)
         else:
             images = pick_images(place, task.frames)

@@ -154,12 +154,12 @@ Frames = ImageFrames | VideoFrames
 
 def folders_in(folder: Path) -> list[Path]:
     """The folders of a folder in natural order; hidden ones, as ``.ipynb_checkpoints``, are not."""
-    return [path for path in entries_in(folder) if path.is_dir()]
+    return [path for path in entries_in(folder) if os.path.isdir(path)]
 
 
 def files_in(folder: Path) -> list[Path]:
     """The files of a folder in natural order; hidden ones are not."""
-    return [path for path in entries_in(folder) if path.is_file()]
+    return [path for path in entries_in(folder) if os.path.isfile(path)]
 
 
 def find_video(root: Path, names: Sequence[str], alone: bool) -> Path:

@@ -1,5 +1,6 @@
 """Videos annotated with Label Studio: boxes at keyframes, with what is between interpolated."""
 
+import os
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -184,7 +185,7 @@ def _names(task: dict, index: int) -> list[str]:
 
 
 def _source(place: Path) -> _Source:
-    if place.is_dir():
+    if os.path.isdir(place):
         images = images_in(place)
         if not images:
             raise InputError(f'{place}: has no images; put the frames of the video there')

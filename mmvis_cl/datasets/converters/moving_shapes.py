@@ -89,7 +89,7 @@ def make_moving_shapes(
         size=list(size),
     )
     try:
-        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        if os.path.exists(out_dir) and (not os.path.isdir(out_dir) or any(out_dir.iterdir())):
             found = _read_meta(out_dir)
             if found is None:
                 raise InputError(
@@ -114,7 +114,7 @@ def make_moving_shapes(
         with whole_file(unfinished / 'meta.json') as file:
             file.write(json.dumps(meta, indent=2) + '\n')
         unfinished.chmod(0o755)  # mkdtemp makes it readable to its owner only
-        if out_dir.exists():
+        if os.path.exists(out_dir):
             shutil.rmtree(out_dir)
         unfinished.rename(out_dir)
     except InputError as error:

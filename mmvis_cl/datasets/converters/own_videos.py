@@ -129,7 +129,7 @@ def write_data_set(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # in the same file system as what it becomes; ``out`` may be a mounted one
-        place = out if out.is_dir() else out.parent
+        place = out if os.path.isdir(out) else out.parent
         unfinished = Path(tempfile.mkdtemp(prefix='.unfinished-', dir=place))
     except OSError as error:
         raise cannot_write(out, error) from error
@@ -196,9 +196,9 @@ def check_out(out: Path, splits: Sequence[str]) -> None:
     if there is False:
         raise InputError(f'{out}: is a file; name another folder')
     for path in [out / f'{name}.json' for name in splits]:
-        if path.exists():
+        if os.path.exists(path):
             raise InputError(f'{path}: is there already; remove it or write another --split')
-    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    nearest = next(path for path in (out, *out.absolute().parents) if os.path.exists(path))
     try:
         tempfile.TemporaryDirectory(prefix='.trial-', dir=nearest).cleanup()
     except OSError as error:
@@ -271,7 +271,7 @@ def _check_classes(categories: Sequence[dict]) -> None:
 def _check_room(out: Path, annotations: Annotations, names: list[str]) -> None:
     """That there is room for the frames, and that what is there already goes with them."""
     for path in [out / 'JPEGImages' / name for name in names]:
-        if path.exists():
+        if os.path.exists(path):
             raise InputError(
                 f'{path}: is there already; remove it, write another --split, or name another '
                 'folder'
