@@ -170,20 +170,11 @@ def _is_placeholder(value: object) -> bool:
     )
 
 
-def _with_dtype(
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    requires_grad: Any,
-    hooks: Any,
-    dtype: Any,
-    *rest: Any,
-) -> _Tensor:
-    tensor = _Tensor(storage, offset, size, stride, requires_grad)
-    if not isinstance(dtype, torch.dtype):
+def _with_dtype(*given: Any) -> _Tensor:
+    tensor = _Tensor(*given[:5])  # what follows are its hooks and its type
+    if len(given) < 7 or not isinstance(given[6], torch.dtype):
         raise pickle.UnpicklingError('a tensor of no dtype')
-    tensor.dtype = dtype
+    tensor.dtype = given[6]
     return tensor
 
 
