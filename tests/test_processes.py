@@ -14,11 +14,11 @@ from mmvis_cl.processes import end_with_parent
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='looks processes up in /proc')
 
 START = """
-import os, sys, time
+import os, signal, sys, time
 import mmvis_cl_command
 mmvis_cl_command.put_off_set_up()
 from mmvis_cl import processes
-from mmvis_cl.errors import one_line_errors
+from mmvis_cl.errors import Terminated, one_line_errors
 
 how = sys.argv[1]
 if 'watch' in how:
@@ -47,13 +47,16 @@ if 'plain' not in how:
 if __name__ == '__main__':
     try:
         with one_line_errors():
+            # as a training, which ends its iteration first: an exception in the middle of a batch
+            # would leave the rest of it in the pipe
+            stopped = []
+            signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
             batches = iter(loader)
-            try:
-                next(batches)
-                time.sleep(1000)
-            except KeyboardInterrupt:
-                print(sum(len(next(batches)) for _ in range(50)))
-                raise
+            next(batches)
+            while not stopped:
+                time.sleep(0.01)
+            print(sum(len(next(batches)) for _ in range(50)))
+            raise Terminated
     finally:
         processes.kill_workers()
 """
