@@ -122,7 +122,7 @@ class VISInferencer:
                     'ContrastiveVIS (tools/test.py tests any of mmdet)'
                 )
             with build_errors_in_one_line(cfg):
-                self.pipeline = FramePipeline(cfg.test_dataloader.dataset.pipeline)
+                self.pipeline = FramePipeline(cfg.test_dataloader.dataset.pipeline, self.device)
             self.classes = _classes(cfg, where, trained_classes)
         misfit = compare_weights(f'the checkpoint {os.fspath(weights)}', state, model)
         if misfit is not None:

@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,9 +13,12 @@ from mmengine.structures import InstanceData
 
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 from mmvis_cl.errors import InputError
+from mmvis_cl.fast.network_ahead import decided_on_cpu, network_ahead
 from mmvis_cl.models.vis.multi_scale_vis import merge_video_results
 from mmvis_cl.models.vis.video_session import VideoSession
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
+
+from .pipeline import network_passes
 
 if TYPE_CHECKING:
     from .inferencer import VISInferencer
@@ -126,7 +130,8 @@ class TrackingSession:
             SourceFrame(self.length + i, (self.length + i) / fps, frame.image)
             for i, frame in enumerate(open_source(list(images)))
         ]
-        return self._results(frames, self._track(frames))
+        ((_, found),) = self._track(iter([frames]))
+        return self._results(frames, found)
 
     def stream(
         self,
@@ -196,39 +201,56 @@ class TrackingSession:
         self, source: VideoSource, progress: Callable[[int], None] | None
     ) -> Iterator[tuple[list[SourceFrame], list[InstanceData]]]:
         """Track a source; the frames of each pass through the network and what is in them."""
-        # frames that come at their own pace are answered at once
-        per_pass = self._inferencer.frames_per_pass if source.rereadable else 1
-        frames = iter(source)
-        try:
-            while batch := list(islice(frames, per_pass)):
-                found = self._track(batch)
+        if source.rereadable:
+            batches = _batches(source, self._inferencer.frames_per_pass)
+            for frames, found in self._track(batches, ahead=True):
                 if progress is not None:
                     progress(self.length)
-                yield batch, found
-        finally:
-            frames.close()
+                yield frames, found
+            return
+        # frames that come at their own pace are answered at once: none waits for the next one
+        with closing(_batches(source, 1)) as batches:
+            for batch in batches:
+                yield from self._track(iter([batch]))
+                if progress is not None:
+                    progress(self.length)
 
-    def _track(self, frames: list[SourceFrame]) -> list[InstanceData]:
-        """Bring all runs up to date; the frames' identities in the first of them."""
-        inferencer = self._inferencer
-        size = frames[0].image.shape[:2]
-        if self._runs and self._runs[0].result.ori_shape != size:
-            h, w = self._runs[0].result.ori_shape
-            raise InputError(
-                f'{self.name or "video"}: a frame is {size[1]}x{size[0]} (width x height), those '
-                f'before are {w}x{h}; reset() the session for another video'
-            )
-        runs = inferencer.pipeline([frame.image for frame in frames], self.length)
-        begin = not self._runs
-        first_run: list[InstanceData] = []
-        for number, (inputs, sample) in enumerate(runs):
-            data = inferencer.model.data_preprocessor(dict(inputs=[inputs], data_samples=[sample]))
-            samples = list(data['data_samples'][0])
-            if begin:
-                self._runs.append(self._start(size, samples[0].get('flip', False)))
-            found = inferencer.model.track_frames(self._runs[number], data['inputs'][0], samples)
-            first_run = first_run or found
-        return first_run
+    def _track(
+        self, batches: Iterator[list[SourceFrame]], ahead: bool = False
+    ) -> Iterator[tuple[list[SourceFrame], list[InstanceData]]]:
+        """Bring all runs up to date; gives each batch and its identities in the first run."""
+        inferencer, model = self._inferencer, self._inferencer.model
+        found: list[InstanceData] = []
+        ready = inferencer.pipeline.prepared(self._checked(batches), self.length, ahead)
+        with closing(ready) as prepared:
+            for one, states in network_ahead(
+                network_passes(prepared, model.data_preprocessor, inferencer.device),
+                lambda one: decided_on_cpu(model.query_states(one.inputs, one.samples)),
+                inferencer.device,
+            ):
+                if one.run == len(self._runs):
+                    size = one.frames[0].image.shape[:2]
+                    self._runs.append(self._start(size, one.samples[0].get('flip', False)))
+                session = self._runs[one.run]
+                instances = [
+                    model.track_frame(session, states, t, sample.img_shape)
+                    for t, sample in enumerate(one.samples)
+                ]
+                if one.run == 0:
+                    found = instances
+                if one.is_last_run:
+                    yield one.frames, found
+
+    def _checked(self, batches: Iterable[list[SourceFrame]]) -> Iterator[list[SourceFrame]]:
+        for frames in batches:
+            size = frames[0].image.shape[:2]
+            if self._runs and self._runs[0].result.ori_shape != size:
+                h, w = self._runs[0].result.ori_shape
+                raise InputError(
+                    f'{self.name or "video"}: a frame is {size[1]}x{size[0]} (width x height), '
+                    f'those before are {w}x{h}; reset() the session for another video'
+                )
+            yield frames
 
     def _start(self, size: tuple[int, int], flip: bool) -> VideoSession:
         # how long the video is, is not known
@@ -303,6 +325,13 @@ class TrackingSession:
             np.asarray(bboxes, np.float32).reshape(-1, 4),
             list(rles),
         )
+
+
+def _batches(source: VideoSource, size: int) -> Generator[list[SourceFrame], None, None]:
+    """The frames of a source, so many at a time."""
+    with closing(iter(source)) as frames:
+        while batch := list(islice(frames, size)):
+            yield batch
 
 
 def _labels_of(names: Sequence[str], known: Sequence[str]) -> frozenset[int]:

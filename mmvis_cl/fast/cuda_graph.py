@@ -4,6 +4,7 @@ A frame of r50 is some 800 operations, and in bfloat16 a GPU does them faster th
 them one by one.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeVar
@@ -39,6 +40,8 @@ class GraphedRuns:
         self._replays: dict[Hashable, Callable] = {}
         self._seen: deque[Hashable] = deque(maxlen=KINDS_REMEMBERED)
         self._places: tuple[int, ...] | None = None
+        self._done: torch.cuda.Event | None = None  # the copies of the last replay
+        self._one_at_a_time = threading.Lock()  # a replay and the copies of what it wrote
 
     def use_weights_at(self, places: tuple[int, ...]) -> None:
         """Drop the graphs of weights that lay elsewhere: loaded anew, moved, or of another type.
@@ -71,9 +74,21 @@ class GraphedRuns:
         Returns:
             The states; nobody else has their memory.
         """
+        with self._one_at_a_time:
+            return self._run(kind, run, frames, reads)
+
+    def _run(
+        self,
+        kind: Hashable,
+        run: Callable[[Tensor], States],
+        frames: Tensor,
+        reads: Callable[[], object],
+    ) -> States:
         if kind not in self._replays and kind not in self._seen:
             self._seen.append(kind)
             return run(frames)
+        if self._done is not None:  # a thread of another video may be on another stream
+            torch.cuda.current_stream(frames.device).wait_event(self._done)
         replay = self._replays.pop(kind, None) or record(run, frames, reads)
         self._replays[kind] = replay  # the last one is the one that was used last
         if len(self._replays) > GRAPHS_KEPT:
@@ -83,7 +98,9 @@ class GraphedRuns:
         copies = (
             [t.clone() for t in part] if isinstance(part, list) else part.clone() for part in states
         )
-        return type(states)(*copies)
+        own = type(states)(*copies)
+        self._done = torch.cuda.current_stream(frames.device).record_event()
+        return own
 
     def __getstate__(self) -> dict:
         return {}  # a graph can be neither copied nor saved

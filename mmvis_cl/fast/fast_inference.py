@@ -17,9 +17,10 @@ from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 
 from .chunked_ffn import ChunkedFFN
 from .fast_attention import FastDeformableAttention
+from .fast_detr import FastDETR
 from .fast_vis import FastVIS
 from .fused_bottleneck import fuse_bottlenecks
-from .kept_geometry import KeptGeometryDETR, KeptPointsEncoder
+from .kept_geometry import KeptPointsEncoder
 from .packed_linear import PackedLinear
 
 _PLAIN = (nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -28,7 +29,7 @@ _LINEAR = (nn.Linear, MMCVLinear)  # not their other subclasses, which do someth
 _VIDEO_MODELS = {ContrastiveVIS: FastVIS}
 _ATTENTIONS = {GatherDeformableAttention: FastDeformableAttention}
 _NETWORKS = {
-    MaskDeformableDETR: KeptGeometryDETR,
+    MaskDeformableDETR: FastDETR,
     DeformableEncoder: KeptPointsEncoder,
     FFN: ChunkedFFN,
 }

@@ -1,21 +1,29 @@
 """The video model for inference: nothing kept outlives a video, passes can be CUDA graphs."""
 
+import logging
 from functools import cached_property
 
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmvis_cl.models.detectors.deformable_detr import QueryStates
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 from mmvis_cl.models.vis.video_session import VideoSession
+from mmvis_cl.threads import one_thread
 
 from .cuda_graph import GraphedRuns, can_record
+from .fast_detr import FastDETR
 from .kept_weights import drop_all_kept, places
+
+logger = logging.getLogger(__name__)
 
 
 class FastVIS(ContrastiveVIS):
     """The video model, the same but for rounding."""
+
+    _cannot_record = False
 
     @cached_property
     def _graphs(self) -> GraphedRuns:
@@ -30,20 +38,46 @@ class FastVIS(ContrastiveVIS):
         return super().start_video(video_id, length, ori_shape, flip)
 
     def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
-        """See :meth:`ContrastiveVIS.query_states`; repeated as one graph if the config says so."""
-        if not (self.test_cfg.get('cuda_graph') and can_record(frames)):
-            return super().query_states(frames, samples)
-        device = frames.device.type
+        """See :meth:`ContrastiveVIS.query_states`; on a GPU repeated as one graph.
+
+        Where the config does not ask for graphs, a network that cannot be recorded goes without.
+        """
+        plain, wanted = super().query_states, self.test_cfg.get('cuda_graph')
+        if wanted is None:
+            wanted = type(self.detector) is FastDETR and not self._cannot_record
+        if not (wanted and can_record(frames)):
+            return plain(frames, samples)
+        device, detector = frames.device.type, self.detector
         kind = (
             *(frames.shape, frames.dtype, frames.device, self.test_cfg.get('autocast')),
             *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
             torch.is_inference_mode_enabled(),  # its tensors cannot be written to outside of it
             *(tuple(sample.img_shape[:2]) for sample in samples),
         )
-        plain, detector = super().query_states, self.detector
-        return self._graphs(
-            kind,
-            lambda frames: plain(frames, samples),
-            frames,
-            lambda: (detector.state_dict(), detector.kept_geometry()),
-        )
+        try:
+            return self._graphs(
+                kind,
+                lambda frames: plain(frames, samples),
+                frames,
+                lambda: (detector.state_dict(), detector.kept_geometry()),
+            )
+        except RuntimeError as error:  # also of memory, which a graph keeps
+            if self.test_cfg.get('cuda_graph'):
+                raise
+            self._cannot_record = True
+            reason = str(error).strip().splitlines()[0]
+            logger.warning(
+                'the network cannot be recorded as a CUDA graph (%s); it runs without, slower. '
+                'test_cfg.cuda_graph=False leaves the trial out',
+                reason,
+            )
+            return plain(frames, samples)
+
+    def track_frame(
+        self, session: VideoSession, states: QueryStates, t: int, img_shape: tuple[int, int]
+    ) -> InstanceData:
+        """See :meth:`ContrastiveVIS.track_frame`; beside a GPU the CPU decides in one thread."""
+        if states.states.is_cuda:
+            with one_thread():
+                return super().track_frame(session, states, t, img_shape)
+        return super().track_frame(session, states, t, img_shape)

@@ -69,12 +69,14 @@ def graphs(monkeypatch):
         made.append(Graph())
         return made[-1]
 
-    stream = SimpleNamespace(wait_stream=lambda other: None)
+    stream = SimpleNamespace(
+        wait_stream=lambda other: None, wait_event=lambda event: None, record_event=object
+    )
     fakes = dict(
         CUDAGraph=new_graph,
         graph=Recorder,
         Stream=lambda: stream,
-        current_stream=lambda: stream,
+        current_stream=lambda device=None: stream,
         stream=lambda s: contextlib.nullcontext(),
         device=lambda d: contextlib.nullcontext(),
     )

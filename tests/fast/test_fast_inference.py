@@ -10,9 +10,9 @@ from torch import nn
 
 from mmvis_cl.fast.chunked_ffn import ChunkedFFN
 from mmvis_cl.fast.fast_attention import FastDeformableAttention
+from mmvis_cl.fast.fast_detr import FastDETR
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.fast.fast_vis import FastVIS
-from mmvis_cl.fast.kept_geometry import KeptGeometryDETR
 from mmvis_cl.fast.packed_linear import PackedLinear
 from mmvis_cl.models import GatherDeformableAttention
 
@@ -92,7 +92,7 @@ def test_the_plain_model_keeps_nothing_and_names_stay(model):
     prepare_for_inference(fast, fuse_bn=False)
     assert fast.state_dict().keys() == model.state_dict().keys()
     kinds = {type(module) for module in fast.modules()}
-    assert {FastVIS, KeptGeometryDETR, FastDeformableAttention, ChunkedFFN, PackedLinear} <= kinds
+    assert {FastVIS, FastDETR, FastDeformableAttention, ChunkedFFN, PackedLinear} <= kinds
     prepare_for_inference(fast, fuse_bn=False)  # a second time changes nothing
     assert {type(module) for module in fast.modules()} == kinds
 

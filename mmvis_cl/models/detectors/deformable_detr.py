@@ -251,12 +251,17 @@ class MaskDeformableDETR(DeformableDETR):
         Returns:
             Tensor: (n, H / 4, W / 4) over the padded input.
         """
-        features = self.mask_head.mask_features([m[image : image + 1] for m in states.maps])
         h, w = img_shape[:2]
-        centers = states.centers[-1, image, index]
+        x, y = states.centers[-1, image, index].unbind(1)
         return self.mask_head(
-            features[0], states.states[-1, image, index], centers * centers.new_tensor([w, h])
+            self.mask_features_of(states, image),
+            states.states[-1, image, index],
+            torch.stack((x * w, y * h), 1),
         )
+
+    def mask_features_of(self, states: QueryStates, image: int) -> Tensor:
+        """The mask features (feat_channels, H / 8, W / 8) of one image."""
+        return self.mask_head.mask_features([m[image : image + 1] for m in states.maps])[0]
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True

@@ -36,7 +36,7 @@ class ContrastiveVIS(BaseMOTModel):
             frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
             to run its matrix products and convolutions in (float32 if None or not given);
             ``cuda_graph``, let what :func:`prepare_for_inference` makes of the model repeat a pass
-            of a GPU with mmcv's compiled ops as one CUDA graph (not if not given).
+            as one CUDA graph (if not given, where the network can be recorded).
         both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
             reference frame teaches only embeddings; twice the supervision for one pass through the
             network, for short training from scratch.
