@@ -1,6 +1,6 @@
 """The video model: joins the image network, the embeddings, the association and the results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby, repeat
 
@@ -110,7 +110,13 @@ class ContrastiveVIS(BaseMOTModel):
         )
         return losses
 
-    def predict(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> TrackSampleList:
+    def predict(
+        self,
+        inputs: Tensor,
+        data_samples: TrackSampleList,
+        states: Iterable[tuple[QueryStates, int]] | None = None,
+        **kwargs,
+    ) -> TrackSampleList:
         """Track the next frames of a video, or whole videos.
 
         Frames must come in order; frame 0 starts a video. Each frame's ``pred_track_instances`` is
@@ -122,6 +128,7 @@ class ContrastiveVIS(BaseMOTModel):
             data_samples (list[TrackDataSample]): N samples of T frames, with ``frame_id``,
                 ``video_id``, ``ori_video_length``, ``img_shape``, ``ori_shape`` and, if the frames
                 of the video are mirrored, ``flip``.
+            states (Iterable, optional): of :meth:`frame_states`, where that was called before.
 
         Returns:
             list[TrackDataSample]: the samples with predictions: instances_id, labels, scores,
@@ -131,7 +138,7 @@ class ContrastiveVIS(BaseMOTModel):
             ValueError: a frame came out of order.
         """
         frames = [frame for sample in data_samples for frame in sample]
-        states = self._frame_states(inputs.flatten(0, 1), frames)
+        states = iter(states or self.frame_states(inputs.flatten(0, 1), frames))
         for sample in data_samples:
             first = sample[0]
             if first.frame_id == 0:
@@ -159,7 +166,7 @@ class ContrastiveVIS(BaseMOTModel):
                 self.session = None
         return data_samples
 
-    def _frame_states(
+    def frame_states(
         self, inputs: Tensor, samples: list[DetDataSample]
     ) -> Iterator[tuple[QueryStates, int]]:
         """For each frame the states of its pass and its place in them; a pass when it is needed.
