@@ -1,6 +1,8 @@
 """What makes the image network faster once its weights are final."""
 
 import itertools
+import os
+import shutil
 
 from mmcv.cnn.bricks import Linear as MMCVLinear
 from mmcv.cnn.bricks.transformer import FFN
@@ -8,6 +10,7 @@ from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.models.backbones import ResNet
 from torch import channels_last, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._triton import has_triton
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
@@ -15,6 +18,7 @@ from mmvis_cl.models.layers.deformable_attention import GatherDeformableAttentio
 from mmvis_cl.models.layers.deformable_transformer import DeformableEncoder
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 
+from .cast_weights import cast_weights_once
 from .chunked_ffn import ChunkedFFN
 from .fast_attention import FastDeformableAttention
 from .fast_detr import FastDETR
@@ -38,8 +42,9 @@ _NETWORKS = {
 def prepare_for_inference(
     model: nn.Module,
     fuse_bn: bool = True,
-    convs_channels_last: bool | None = None,
+    convs_channels_last: bool = True,
     packed_linear: bool = True,
+    compile_network: bool = False,
 ) -> None:
     """Change a model for inference; outputs and names of weights stay, but for rounding.
 
@@ -54,13 +59,15 @@ def prepare_for_inference(
         fuse_bn (bool): put batch norms into the convolutions before them, and the sums and ReLUs of
             bottlenecks as well. Only in mmdet's ResNets, where a norm follows each convolution;
             what other backbones do in between is not known.
-        convs_channels_last (bool, optional): let channels lie next to each other; if None, on the
-            CPU only.
+        convs_channels_last (bool): let channels lie next to each other.
         packed_linear (bool): make linear layers :class:`PackedLinear`, together with the ReLU after
             them.
+        compile_network (bool): give backbone, neck, encoder and decoder to ``torch.compile``; the
+            first frames of each size wait for it, some ten seconds.
 
     Raises:
-        InputError: ``test_cfg.cuda_graph`` is set for a network that cannot be recorded.
+        InputError: ``test_cfg.cuda_graph`` is set for a network that cannot be recorded, or there
+            is nothing that compiles.
     """
     for module in list(model.modules()):
         if getattr(module, 'test_cfg', None) and module.test_cfg.get('cuda_graph'):
@@ -77,10 +84,13 @@ def prepare_for_inference(
         if fuse_bn and isinstance(backbone, ResNet) and all(type(m) in _PLAIN for m in norms):
             fuse_conv_bn(backbone)
             fuse_bottlenecks(backbone)
-        on_cpu = next(backbone.parameters()).device.type == 'cpu'
-        if on_cpu if convs_channels_last is None else convs_channels_last:
+        if convs_channels_last:
             for part in (backbone, module.neck, module.mask_head):
                 part.to(memory_format=channels_last)
+        if compile_network:
+            _compile(module)
+    if isinstance(model, ContrastiveVIS) and isinstance(model.detector, MaskDeformableDETR):
+        cast_weights_once(model.detector, model.test_cfg.get('autocast'))
 
 
 def _give_class(module: nn.Module, classes: dict[type, type]) -> None:
@@ -95,6 +105,20 @@ def _check_can_be_recorded(model: nn.Module) -> None:
                 f'test_cfg.cuda_graph: a {kind.__name__} cannot be recorded; leave it out, it is '
                 'for a MaskDeformableDETR in a ContrastiveVIS'
             )
+
+
+def _compile(detector: MaskDeformableDETR) -> None:
+    on_cpu = next(detector.parameters()).device.type == 'cpu'
+    compiler = os.environ.get('CXX', 'g++')
+    if on_cpu and shutil.which(compiler) is None:
+        raise InputError(
+            f'torch.compile: there is no C++ compiler ({compiler}); install one, name it in CXX, '
+            'or go without'
+        )
+    if not on_cpu and not has_triton():
+        raise InputError('torch.compile: Triton is missing; pip install triton, or go without')
+    for part in (detector.backbone, detector.neck, detector.encoder, detector.decoder):
+        part.compile(dynamic=False)
 
 
 def _pack_linear(model: nn.Module) -> None:

@@ -1,6 +1,8 @@
 """The video model for inference: nothing kept outlives a video, passes can be CUDA graphs."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 
 import torch
@@ -42,15 +44,22 @@ class FastVIS(ContrastiveVIS):
 
         Where the config does not ask for graphs, a network that cannot be recorded goes without.
         """
-        plain, wanted = super().query_states, self.test_cfg.get('cuda_graph')
+        wanted = self.test_cfg.get('cuda_graph')
         if wanted is None:
             wanted = type(self.detector) is FastDETR and not self._cannot_record
+        tf32 = bool(self.test_cfg.get('tf32')) and frames.is_cuda
+
+        def plain(frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
+            with tf32_products() if tf32 else nullcontext():
+                return super(FastVIS, self).query_states(frames, samples)
+
         if not (wanted and can_record(frames)):
             return plain(frames, samples)
         device, detector = frames.device.type, self.detector
         kind = (
             *(frames.shape, frames.dtype, frames.device, self.test_cfg.get('autocast')),
             *(torch.is_autocast_enabled(device), torch.get_autocast_dtype(device), self.training),
+            tf32,
             torch.is_inference_mode_enabled(),  # its tensors cannot be written to outside of it
             *(tuple(sample.img_shape[:2]) for sample in samples),
         )
@@ -85,3 +94,17 @@ class FastVIS(ContrastiveVIS):
             with one_thread():
                 return super().track_frame(session, states, t, img_shape)
         return super().track_frame(session, states, t, img_shape)
+
+
+@contextmanager
+def tf32_products() -> Iterator[None]:
+    """Let float32 matrix products on a GPU go through its tensor cores.
+
+    cuDNN's convolutions do by PyTorch's default.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision('high')
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

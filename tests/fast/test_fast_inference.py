@@ -8,6 +8,7 @@ from release_fixtures import draw_norms
 from small_model import small_model
 from torch import nn
 
+from mmvis_cl.errors import InputError
 from mmvis_cl.fast.chunked_ffn import ChunkedFFN
 from mmvis_cl.fast.fast_attention import FastDeformableAttention
 from mmvis_cl.fast.fast_detr import FastDETR
@@ -80,6 +81,31 @@ def test_norms_of_other_backbones_stay():
     for key, value in outputs(model).items():
         scale = value.abs().max()
         torch.testing.assert_close(value / scale, expected[key] / scale, atol=1e-5, rtol=0)
+
+
+def test_compiled_parts_give_the_same(model, monkeypatch):
+    """Traced and run by PyTorch's own operations: to compile them takes minutes."""
+    compiled = []
+    compile_module = nn.Module.compile
+
+    def traced(module, **kwargs):
+        compiled.append(type(module).__name__)
+        compile_module(module, backend='aot_eager', **kwargs)
+
+    monkeypatch.setattr(nn.Module, 'compile', traced)
+    fast = copy.deepcopy(model)
+    prepare_for_inference(fast, compile_network=True)
+    assert compiled == ['ResNet', 'ChannelMapper', 'KeptPointsEncoder', 'DeformableDecoder']
+    expected, found = outputs(model), outputs(fast)
+    for key, value in expected.items():
+        scale = value.abs().max()
+        torch.testing.assert_close(found[key] / scale, value / scale, atol=1e-5, rtol=0)
+
+
+def test_without_a_compiler_it_is_said_before_the_first_frame(model, monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(InputError, match=r'no C\+\+ compiler \(no-such-compiler\)'):
+        prepare_for_inference(copy.deepcopy(model), compile_network=True)
 
 
 def test_the_plain_model_keeps_nothing_and_names_stay(model):

@@ -20,19 +20,20 @@ class FastInferenceHook(Hook):
     Args:
         fuse_bn (bool): put batch norms into the convolutions before them, and the sums and ReLUs of
             bottlenecks.
-        channels_last (bool, optional): let channels lie next to each other; if None, on the CPU
-            only.
+        channels_last (bool): let channels lie next to each other.
         packed_linear (bool): keep the weights of linear layers as oneDNN reads them, on a CPU, and
             put the ReLUs after them into them.
+        compile_network (bool): give the network to ``torch.compile``.
     """
 
     def __init__(
         self,
         fuse_bn: bool = True,
-        channels_last: bool | None = None,
+        channels_last: bool = True,
         packed_linear: bool = True,
+        compile_network: bool = False,
     ) -> None:
-        self.options = (fuse_bn, channels_last, packed_linear)
+        self.options = (fuse_bn, channels_last, packed_linear, compile_network)
 
     def before_test(self, runner) -> None:
         """Change the runner's model, and let its network be a batch ahead where it is on a GPU."""

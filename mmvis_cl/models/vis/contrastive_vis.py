@@ -17,7 +17,10 @@ from mmvis_cl.models.vis.video_session import VideoSession
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import VideoResult
 
-TEST_KEYS = ('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast', 'cuda_graph')
+TEST_KEYS = (
+    *('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast'),
+    *('cuda_graph', 'tf32'),  # for the prepared model
+)
 
 
 @MODELS.register_module()
@@ -36,7 +39,8 @@ class ContrastiveVIS(BaseMOTModel):
             frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
             to run its matrix products and convolutions in (float32 if None or not given);
             ``cuda_graph``, let what :func:`prepare_for_inference` makes of the model repeat a pass
-            as one CUDA graph (if not given, where the network can be recorded).
+            as one CUDA graph (if not given, where the network can be recorded); ``tf32``, let its
+            float32 products on a GPU use 10 of the 23 bits after the point (not if not given).
         both_ways (bool): let each frame of a pair be the key frame once. Not in the report, whose
             reference frame teaches only embeddings; twice the supervision for one pass through the
             network, for short training from scratch.
@@ -206,8 +210,9 @@ class ContrastiveVIS(BaseMOTModel):
             samples = unpadded_samples(frames)
         else:
             samples = [frame for sample in data_samples for frame in sample]
-        states = self.detector.query_states(frames, samples)
-        outputs = self.detector.raw_outputs(states, samples)
+        with self._autocast(frames.device):
+            states = self.detector.query_states(frames, samples)
+            outputs = self.detector.raw_outputs(states, samples)
         return outputs | dict(pred_embeds=self.embed_head(states.states[-1]))
 
     def start_video(

@@ -19,7 +19,7 @@ def test_the_model_is_prepared_before_a_test(monkeypatch):
     hook = HOOKS.build(dict(type='mmvis_cl.FastInferenceHook', channels_last=False))
     runner = SimpleNamespace(model=object())
     hook.before_test(runner)
-    assert seen == [(runner.model, True, False, True)]
+    assert seen == [(runner.model, True, False, True, False)]
 
 
 @pytest.mark.parametrize('stage', ['before_val', 'before_train'])
