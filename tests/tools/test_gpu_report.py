@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,13 +53,14 @@ def test_other_losses_fail(import_benchmark, tmp_path, losses, message):
 def test_parts_name_files_that_are_there(import_benchmark, tmp_path, device):
     found = [
         word
-        for part in import_benchmark('gpu_report').parts(device, tmp_path)
+        for half in import_benchmark('gpu_report').parts(device, tmp_path).values()
+        for part in half
         for command in part.commands
         for word in command
         if word.startswith(('tools/', 'tests/', 'configs/'))
     ]
     assert len(found) > 10
-    assert [word for word in found if not (ROOT / word).is_file()] == []
+    assert [word for word in found if not (ROOT / word).exists()] == []
 
 
 def test_a_part_that_fails_or_hangs_leaves_the_others(import_benchmark):
@@ -100,21 +102,54 @@ def test_forms_of_attention(import_benchmark):
         assert all(0 < float(differs) < 1e-5 for differs in line[5:])
 
 
-def test_frames_a_second(import_benchmark, monkeypatch, capsys):
-    throughput = import_benchmark('throughput')
-    command = 'throughput.py small --size 64 96 --frames 3 --repeat 1 --batches 1 2 --kept 5'
+def run_benchmark(import_benchmark, monkeypatch, capsys, command):
+    """The rows of its table."""
+    name = command.split('.')[0]
+    module = import_benchmark(name)
     monkeypatch.setattr(sys, 'argv', command.split())
     monkeypatch.setattr('logging.disable', lambda level: None)  # for other tests it would last
-    throughput.main()
-    rows = [cells(line) for line in capsys.readouterr().out.splitlines() if '| small' in line]
-    assert [(row[0], row[1]) for row in rows] == [
-        ('small, float32', '1'),
-        ('small, float32', '2'),
-        ('small, bf16', '1'),
-        ('small, bf16', '2'),
+    module.main()
+    return [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith('| ')]
+
+
+def test_frames_a_second(import_benchmark, monkeypatch, capsys):
+    command = 'throughput.py small --size 64 96 --frames 3 --repeat 1 --batches 1 2 --kept 5 '
+    command += '--precisions float32 bf16'
+    _, _, *rows = run_benchmark(import_benchmark, monkeypatch, capsys, command)
+    assert [row[1] for row in rows] == [
+        "the release's way, float32",
+        *(
+            f'{precision}, {way}'
+            for precision in ('float32', 'bf16')
+            for way in ('one after the other', 'ahead', 'ahead, 2 at once')
+        ),
     ]
     for row in rows:
-        assert float(row[2]) == pytest.approx(1000 / float(row[3]), rel=0.05)
+        assert float(row[2]) == pytest.approx(1000 / float(row[4]), rel=0.05)
+
+
+@torch.no_grad()
+def test_all_ways_find_the_same_tracks(import_benchmark):
+    throughput, inference = import_benchmark('throughput'), import_benchmark('inference')
+    video = inference.Video((64, 96), 4, 'cpu')
+    model = inference.make_model('small', video, 5)
+    args = SimpleNamespace(
+        no_release=False, precisions=['float32'], batches=[1, 3], no_graph=False, compile=False
+    )
+    found = {name: run() for name, run in throughput.ways(model, video, args)}
+    assert len(found) == 4 and len(set(found.values())) == 1 and min(found.values()) > 4
+
+
+def test_from_file_to_file(import_benchmark, monkeypatch, capsys):
+    command = 'files.py --network small --size 72 128 --frames 3 --repeat 1 --kept 4'
+    _, _, *rows = run_benchmark(import_benchmark, monkeypatch, capsys, command)
+    assert [row[0] for row in rows] == [
+        'decoded alone',
+        'tracked, nothing written',
+        'to JSON',
+        'to JSON and a drawn video',
+    ]
+    assert all(float(row[1]) > 0 for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +157,7 @@ def test_frames_a_second(import_benchmark, monkeypatch, capsys):
     [
         ('association.py --sizes 1', 'error: --repeat'),
         ('throughput.py small --frames 0', 'error: --frames'),
-        ('throughput.py small --cuda-graph', 'error: --cuda-graph: only with --device cuda and'),
+        ('files.py --frames 0', 'error: --frames'),
         ('attention.py --repeat 0', 'error: --repeat'),
     ],
 )

@@ -31,15 +31,20 @@ class Part(NamedTuple):
     limit: float
 
 
-def parts(device: str, folder: Path) -> list[Part]:
-    """All parts, the most important ones first."""
+def parts(device: str, folder: Path) -> dict[str, list[Part]]:
+    """The parts of each half, and of the suite, the most important ones first."""
     on = ['--device', device]
     tiny = device == 'cpu'
 
-    def throughput(*options: str) -> list[str]:
-        options = ('small', *options[1:], '--size', '64', '96') if tiny else options
-        short = ['--frames', '4', '--repeat', '1'] if tiny else []
-        return [f'{BENCHMARKS}/throughput.py', *options, *on, *short]
+    def throughput(network: str, *options: str) -> list[str]:
+        options = ('small', *options, '--size', '64', '96') if tiny else (network, *options)
+        frames = ['--frames', '4' if tiny else '32', '--repeat', '1' if tiny else '2']
+        return [f'{BENCHMARKS}/throughput.py', *options, *on, *frames]
+
+    def files(precision: str) -> list[str]:
+        command = [f'{BENCHMARKS}/files.py', '--precision', precision, *on]
+        short = ['--network', 'small', '--size', '72', '128', '--frames', '4', '--repeat', '1']
+        return command + (short if tiny else [])
 
     def step(config: str, size: tuple[int, int]) -> list[str]:
         config, size = (SMALL, (64, 96)) if tiny else (f'configs/vis_cl/{config}.py', size)
@@ -55,22 +60,33 @@ def parts(device: str, folder: Path) -> list[Part]:
     options += ['default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=100000']
     options += ['train_cfg.val_begin=100000']
     train = [TRAIN, SMALL, '--work-dir', str(work), '--cfg-options', *options]
-    rest = ['-p', 'no:cacheprovider', '-q']
-    graph = [] if tiny else ['--cuda-graph']
-    forms = [f'{BENCHMARKS}/attention.py', *on, *(['--sizes', '1'] if tiny else [])]
-    return [
-        Part(
-            'Tests',
-            [['-m', 'pytest', '-m', 'cuda', 'tests/models/test_on_cuda.py', *rest]],
-            100,
-        ),
-        Part('Deformable attention', [forms], 60),
+    rest = ['-p', 'no:cacheprovider', '-q', '-W', 'ignore']
+    on_cuda = ['-m', 'pytest', '-m', 'cuda', *rest]
+    on_cuda += ['tests/models/test_on_cuda.py'] if tiny else ['tests']
+    forms = [f'{BENCHMARKS}/attention.py', *on, '--repeat', '1' if tiny else '5']
+    forms += ['--sizes', '1'] if tiny else []
+    first = [
+        Part('Tests marked cuda', [on_cuda], 75),
         Part('Frames a second, r50', [throughput('r50')], 75),
-        Part('Frames a second, r50, as a CUDA graph', [throughput('r50', *graph)], 75),
-        Part('Frames a second, Swin-L', [throughput('swin-l')], 90),
-        Part('A training step of 4 pairs, r50, bfloat16', [step('r50_ytvis22', (480, 854))], 60),
+        Part('From file to file', [files('bf16')], 60),
+        Part('Deformable attention', [forms], 30),
+    ]
+    second = [
+        Part('Frames a second, Swin-L', [throughput('swin-l', '--precisions', 'tf32', 'bf16')], 75),
         Part(
-            'A training step of 4 pairs, Swin-L, bfloat16', [step('swin-l_ytvis22', (480, 854))], 90
+            'Frames a second, r50, compiled',
+            [
+                throughput(
+                    *('r50', '--compile', '--precisions', 'bf16'),
+                    *('--batches', '1', '--no-release'),
+                )
+            ],
+            60,
+        ),
+        Part(
+            'A training step of 4 pairs, bfloat16',
+            [step('r50_ytvis22', (480, 854)), step('swin-l_ytvis22', (480, 854))],
+            60,
         ),
         Part(
             'A short training on moving shapes',
@@ -79,20 +95,18 @@ def parts(device: str, folder: Path) -> list[Part]:
                 train,
                 [f'{BENCHMARKS}/gpu_report.py', '--losses-of', str(work)],
             ],
-            240 if tiny else 90,
-        ),
-        Part(
-            'Frames a second, r50, torch.compile',
-            [
-                throughput('r50', '--precisions', 'bf16', '--mode', mode, '--compile', *names)
-                for mode, *names in (
-                    ('reduce-overhead', 'backbone', 'neck'),
-                    ('default', 'backbone', 'neck', 'encoder', 'decoder'),
-                )
-            ],
-            180,
+            240 if tiny else 45,
         ),
     ]
+    # Of a machine without what lints, builds pages and makes wheels.
+    suite = [*rest, '-n', 'logical', '--dist', 'loadfile', '--ignore', 'tests/docs']
+    suite += ['--ignore', 'tests/test_packaging.py', '--ignore', 'tests/mutants']
+    some = ['tests/ops', 'tests/fast'] if tiny else []
+    return {
+        '1': first,
+        '2': second,
+        'suite': [Part('The whole suite', [['-m', 'pytest', *suite, *some]], 420)],
+    }
 
 
 def run_part(part: Part, environment: dict, limit: float) -> tuple[bool, str]:
@@ -156,7 +170,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda')
     parser.add_argument('--out', type=Path, default=Path('gpu_report.md'), metavar='REPORT.md')
     parser.add_argument(
-        '--seconds', type=float, default=460, metavar='S', help='for all parts (default: 460)'
+        '--only', choices=['1', '2', 'suite'], help='a half, or the whole suite (default: halves)'
+    )
+    parser.add_argument(
+        '--seconds',
+        type=float,
+        default=240,
+        metavar='S',
+        help='for the parts of a half, twice as many for the suite (default: 240)',
     )
     parser.add_argument('--losses-of', type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -178,8 +199,11 @@ def main() -> None:
     environment = dict(os.environ, MMVIS_CL_TEST_DEVICE=args.device, PYTHONWARNINGS='ignore')
     with tempfile.TemporaryDirectory() as folder:
         texts, failed = ['# GPU report\n'], []
-        for part in parts(args.device, Path(folder)):
-            left = args.seconds - (time.monotonic() - start)
+        found = parts(args.device, Path(folder))
+        chosen = [args.only] if args.only else ['1', '2']
+        limit = args.seconds * (2 if args.only in (None, 'suite') else 1)
+        for part in [part for name in chosen for part in found[name]]:
+            left = limit - (time.monotonic() - start)
             print(f'{part.title} ...', flush=True)
             if left < 10:
                 good, text = False, f'## {part.title}\n\n**FAILED**: no time was left\n'

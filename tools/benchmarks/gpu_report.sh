@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Everything that needs CUDA in one go, in at most 8 minutes on one GPU:
+# Everything that needs CUDA, in two halves of at most 4 minutes on one GPU, and the whole suite:
 #
-#   tools/benchmarks/gpu_report.sh [WHEELS] [REPORT.md]
+#   tools/benchmarks/gpu_report.sh [WHEELS] [REPORT.md] [1|2|suite]
 #
+# 1: tests marked cuda, frames a second of r50 beside the release's way, from file to file, attention.
+# 2: Swin-L, compiled networks, training. suite: all tests, on all cores; it needs pytest-xdist.
+# Without the third argument both halves.
 # WHEELS is a folder of wheels for PYTHON (default: PIP_FIND_LINKS), which are unpacked beside what
 # is installed; leave it out, or give '', where all is installed. REPORT.md is $OUT/gpu_report.md by
 # default, or work_dirs/gpu_report.md without OUT. The exit code is 1 if a part failed.
@@ -14,7 +17,8 @@
 # as wheels (45 MB) in a folder .whl that git ignores; what else is needed is in any such image:
 #
 #   pip wheel --no-deps -w .whl onedl-mmdetection==3.5.1 onedl-mmengine==0.10.12 imaug==0.4.3 \
-#     addict yapf termcolor terminaltables supervision==0.31.2 pydeprecate defusedxml
+#     addict yapf termcolor terminaltables supervision==0.31.2 pydeprecate defusedxml \
+#     pytest-xdist execnet pytest-timeout
 #   pip download --no-deps --only-binary=:all: --python-version 3.12 --platform \
 #     manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 -d .whl av shapely pycocotools==2.0.11
 #   cp FOLDER/onedl_mmcv-2.3.6-cp312-*.whl .whl     # with CUDA ops: `make ops` makes it
@@ -37,4 +41,4 @@ if [ -n "$wheels" ]; then
   export PYTHONPATH="$site:$PYTHONPATH"
 fi
 mkdir -p "$(dirname "$report")"
-"$PYTHON" tools/benchmarks/gpu_report.py --device "${DEVICE:-cuda}" --out "$report"
+"$PYTHON" tools/benchmarks/gpu_report.py --device "${DEVICE:-cuda}" --out "$report" ${3:+--only "$3"}

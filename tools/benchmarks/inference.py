@@ -54,8 +54,8 @@ class Video:
     def frames(self, start: int, stop: int) -> tuple[Tensor, list[DetDataSample]]:
         """Frames as the data preprocessor gives them, and their samples."""
         h, w = self.size
-        frames = torch.zeros(stop - start, *self.picture.shape[:2], -(-w // 32) * 32)
-        frames = frames.to(self.device)
+        shape = stop - start, *self.picture.shape[:2], -(-w // 32) * 32
+        frames = torch.zeros(shape, device=self.device)
         for frame, t in zip(frames, range(start, stop), strict=True):
             shift = 4 * t % w
             frame[:, :h, :w] = self.picture[:, :h, shift : shift + w]
