@@ -123,3 +123,21 @@ def test_live_frames_wait_for_no_later_one(inferencer, monkeypatch, no_pins):
 
     for frame in inferencer.stream(camera()):
         assert taken == list(range(frame.index + 1))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')
+@pytest.mark.parametrize('amp', [False, True])
+def test_a_gpu_ahead_gives_what_it_gives_frame_after_frame(inferencer, tmp_path, amp):
+    """Frames resized there, graphs, the network ahead: as pushed one by one, each answered."""
+    path = tmp_path / 'model.pth'
+    meta = dict(dataset_meta=dict(classes=inferencer.classes))
+    torch.save(dict(state_dict=small_model(confident=True).state_dict(), meta=meta), path)
+    on_gpu = VISInferencer('small_moving-shapes', path, 'cuda', amp=amp, frames_per_pass=1)
+    images = [frame.image for frame in frames(12, (720, 1280), seed=3)]
+    expected = on_gpu.session()
+    one_by_one = [found for image in images for found in expected.push([image])]
+    for one, other in zip(on_gpu.stream(images), one_by_one, strict=True):
+        assert np.array_equal(one.identities, other.identities)
+        assert np.array_equal(one.scores, other.scores) and one.rles == other.rles
+    assert on_gpu.result.to_youtube_vis([1, 2, 3]) == expected.result.to_youtube_vis([1, 2, 3])
