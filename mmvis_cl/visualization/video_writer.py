@@ -19,7 +19,7 @@ from .task_thread import TaskThread
 
 logger = logging.getLogger(__name__)
 
-# Frames that may wait for the encoder, 2.8 MB each of 720p: enough to even out those that take longer.
+# Frames that may wait for the encoder, 2.8 MB each of 720p: enough to even out what takes longer.
 WAITING_FRAMES = 4
 
 
