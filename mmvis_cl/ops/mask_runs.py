@@ -54,10 +54,9 @@ def rle_of_changes(places: np.ndarray, n: int, shape: tuple[int, int]) -> list[d
     size = list(shape)
     pixels = shape[0] * shape[1] + 1
     first = np.searchsorted(places, np.arange(n + 1) * pixels)
-    counts = np.diff(places, prepend=0)
+    counts = np.empty(len(places), np.uint32)  # as pycocotools reads them
+    np.subtract(places[1:], places[:-1], out=counts[1:], casting='unsafe')
     counts[first[:-1]] = places[first[:-1]] - np.arange(n) * pixels
-    # pycocotools reads them as these
-    counts = counts.astype(np.uint32)
     bounds = first.tolist()
     runs = [dict(size=size, counts=counts[bounds[i] : bounds[i + 1]]) for i in range(n)]
     written = mask_util.frPyObjects(runs, *shape) if n else []

@@ -55,13 +55,15 @@ def positive_windows(
             start = (low[axis] * STRIDE + STRIDE // 2) if low[axis] else 0
             stop = high[axis] * STRIDE - (STRIDE // 2 if high[axis] < sides[axis] else 0)
             stop = max(start, min(stop, img_shape[axis]))
-            begin = low[axis] * STRIDE
-            inside = np.arange(start - begin, stop - begin)
+            cut = slice(start - low[axis] * STRIDE, stop - low[axis] * STRIDE)
+            window = window[cut] if axis == 0 else window[:, cut]
             if flip and axis == 1:
-                inside, start, stop = inside[::-1], img_shape[1] - stop, img_shape[1] - start
+                window = window[:, ::-1].copy()
+                start, stop = img_shape[1] - stop, img_shape[1] - start
             first, end = np.searchsorted(sources[axis], (start, stop))
-            window = window.take(inside[sources[axis][first:end] - start], axis)
             place.append(int(first))
+            if img_shape[axis] != out_shape[axis]:
+                window = window.take(sources[axis][first:end] - start, axis)
         windows.append((place[0], place[1], window))
     return windows
 
