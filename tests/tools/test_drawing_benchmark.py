@@ -33,7 +33,7 @@ def test_both_writers_write_all_frames(drawing, tmp_path):
     frames = drawing.frames_with(2, 5, 90, 160)
     for writer in (drawing.SerialWriter, drawing.VideoWriter):
         path = tmp_path / f'{writer.__name__}.mp4'
-        drawing.write_video(writer, path, frames, None)
+        drawing.write_video(writer, path, frames)
         with av.open(str(path)) as container:
             assert sum(1 for _ in container.decode(video=0)) == 5
 

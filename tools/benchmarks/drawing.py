@@ -7,12 +7,13 @@ Objects are as large as people in a street, 180x180 pixels in the mean; they mov
 with each frame. CPU time, which the load of the machine changes less; least of ``--repeat`` runs.
 
 Then the frames are drawn and written to an mp4, one after the other and with the thread of
-``VideoWriter``: wall time, which shows a gain where cores are idle. x264 has as many threads as it
-likes in both.
+``VideoWriter``: wall time. Before each frame ``--wait`` milliseconds pass, as for a GPU's network;
+x264 has as many threads as it likes in both.
 """
 
 import argparse
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -139,12 +140,13 @@ class SerialWriter(VideoWriter):
         self._thread.give = lambda task: task()
 
 
-def write_video(writer: type[VideoWriter], path: Path, frames: list, drawn: list | None) -> None:
-    """Write frames that are drawn already, or are drawn one after the other."""
+def write_video(writer: type[VideoWriter], path: Path, frames: list, wait: float = 0.0) -> None:
+    """Draw frames that come after so many seconds each, and write them."""
     drawer = FrameDrawer()
     with writer(path, fps=25) as video:
-        for i, frame in enumerate(frames):
-            video.write(drawn[i] if drawn is not None else drawer.draw(frame))
+        for frame in frames:
+            time.sleep(wait)
+            video.write(drawer.draw(frame))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -152,12 +154,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--objects', type=int, nargs='+', default=OBJECTS, help='of a frame')
     parser.add_argument('--frames', type=int, default=10, help='default: %(default)s')
     parser.add_argument('--height', type=int, default=720, help='of 16:9; default: %(default)s')
+    parser.add_argument('--wait', type=float, default=10, help='default: %(default)s')
     parser.add_argument('--repeat', type=int, default=5, help='default: %(default)s')
     args = parser.parse_args(argv)
     with one_line_errors():
-        if min(*args.objects, args.frames, args.repeat) < 1 or args.height < 80:
+        least = min(*args.objects, args.frames, args.repeat)
+        if least < 1 or args.height < 80 or not args.wait >= 0:
             raise InputError(
-                '--objects, --frames, --repeat of at least 1, --height of at least 80 are needed'
+                '--objects, --frames, --repeat of at least 1, --height of at least 80 and --wait '
+                'of at least 0 are needed'
             )
         cv2.setNumThreads(1)
         width = args.height * 16 // 9
@@ -172,22 +177,19 @@ def main(argv: list[str] | None = None) -> None:
             ratios = [f'{times[name] / times[OURS]:.1f}' for name in times if name != OURS]
             print(row(objects, *(per_frame(t, args.frames) for t in times.values()), *ratios))
 
-        print(f'\nTo an mp4, {objects} objects, wall time\n')
-        names = 'drawn', 'encoded', 'one after the other', 'in a thread'
+        print(f'\nTo an mp4, {objects} objects, {args.wait} ms of waiting, wall time\n')
+        names = 'one after the other', 'in a thread'
         print(header('', *names, 'ratio'))
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / 'drawn.mp4'
-            drawn = drawing[OURS](frames)
-            variants = (
-                partial(drawing[OURS], frames),
-                partial(write_video, SerialWriter, path, frames, drawn),
-                partial(write_video, SerialWriter, path, frames, None),
-                partial(write_video, VideoWriter, path, frames, None),
+            write = partial(
+                write_video, path=Path(folder) / 'a.mp4', frames=frames, wait=args.wait / 1000
             )
-            times = best_times(dict(zip(names, variants, strict=True)), args.repeat)
-        walls = [wall for _, wall in times.values()]
+            variants = dict(
+                zip(names, (partial(write, SerialWriter), partial(write, VideoWriter)), strict=True)
+            )
+            walls = [wall for _, wall in best_times(variants, args.repeat).values()]
         figures = (per_frame(wall, args.frames) for wall in walls)
-        print(row('ms a frame', *figures, f'{walls[2] / walls[3]:.2f}'))
+        print(row('ms a frame', *figures, f'{walls[0] / walls[1]:.2f}'))
 
 
 def per_frame(seconds: float, frames: int) -> str:
