@@ -1,6 +1,11 @@
-"""COCO RLE of masks that lie on a GPU: only where they change leaves it."""
+"""COCO RLE from the places where masks change, column by column: no dense mask is written out."""
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
+import pycocotools.mask as mask_util
+import torch
 from torch import Tensor
 
 
@@ -9,47 +14,85 @@ def encode_from_runs(masks: Tensor) -> list[dict]:
 
     The GPU finds where the pixels change, column by column; the dense masks of a frame, 12 MB for
     30 of 480x854, need not be copied and read on the CPU, where that takes 20 ms. On the CPU itself
-    pycocotools is faster. How a count is written is told in ``pixels_covered``.
+    pycocotools is faster.
     """
     n, h, w = masks.shape
-    if not n:
-        return []
+    return rle_of_changes(changes(masks).cpu().numpy(), n, (h, w)) if n else []
+
+
+def changes(masks: Tensor) -> Tensor:
+    """Where masks change, on their device.
+
+    Args:
+        masks: (n, h, w) bool, n > 0.
+
+    Returns:
+        (m,) int64, what :func:`rle_of_changes` takes.
+    """
+    n, h, w = masks.shape
     columns = masks.transpose(1, 2).flatten(1)
     # each mask ends with a change; where it begins with an object its first run is empty
-    changes = columns.new_ones((n, h * w + 1))
-    changes[:, 0] = columns[:, 0]
-    changes[:, 1:-1] = columns[:, 1:] != columns[:, :-1]
-    places = changes.flatten().nonzero()[:, 0].cpu().numpy()
-    mask, place = np.divmod(places, h * w + 1)
+    changed = columns.new_ones((n, h * w + 1))
+    changed[:, 0] = columns[:, 0]
+    torch.ne(columns[:, 1:], columns[:, :-1], out=changed[:, 1:-1])
+    return changed.flatten().nonzero()[:, 0]
 
-    starts = np.searchsorted(mask, np.arange(n))
-    counts = np.diff(place, prepend=0)
-    counts[starts] = place[starts]
-    written = counts.copy()
-    written[2:] -= counts[:-2]
-    for i in range(3):  # the first three of each mask are written as they are
-        at = starts + i
-        at = at[at < np.append(starts[1:], len(counts))]
-        written[at] = counts[at]
 
-    # 5 bits a character, as few as hold the number and its sign; 32 says that more follow
-    size = np.ones(len(written), np.int64)
-    rest = written ^ (written >> 63)
-    for bits in range(4, 64, 5):
-        larger = np.flatnonzero(rest >= 1 << bits)
-        if not len(larger):
-            break
-        size[larger] += 1
-    first = size.cumsum() - size
-    letters = np.empty(size.sum(), np.uint8)
-    left = np.arange(len(size))
-    for i in range(size.max()):
-        left = left[size[left] > i]
-        group = (written[left] >> 5 * i) & 31
-        letters[first[left] + i] = 48 + group + 32 * (size[left] > i + 1)
-    text = letters.tobytes().decode()
-    ends = np.append(size.cumsum()[starts[1:] - 1], len(text)).tolist()
-    return [
-        dict(size=[h, w], counts=text[start:end])
-        for start, end in zip([0, *ends[:-1]], ends, strict=True)
-    ]
+def rle_of_changes(places: np.ndarray, n: int, shape: tuple[int, int]) -> list[dict]:
+    """COCO RLE of n masks; 0.1 ms for 30 of them.
+
+    Args:
+        places: (m,) int64, rising: for each mask the pixels, counted down its columns, that another
+            value begins with (the first pixel, if it is of the object), and h * w as its end. Those
+            of mask i are larger by i * (h * w + 1).
+        n: How many masks.
+        shape: h, w.
+
+    Returns:
+        The n masks, ``counts`` as str.
+    """
+    size = list(shape)
+    pixels = shape[0] * shape[1] + 1
+    first = np.searchsorted(places, np.arange(n + 1) * pixels)
+    counts = np.empty(len(places), np.uint32)  # as pycocotools reads them
+    np.subtract(places[1:], places[:-1], out=counts[1:], casting='unsafe')
+    counts[first[:-1]] = places[first[:-1]] - np.arange(n) * pixels
+    bounds = first.tolist()
+    runs = [dict(size=size, counts=counts[bounds[i] : bounds[i + 1]]) for i in range(n)]
+    written = mask_util.frPyObjects(runs, *shape) if n else []
+    return [dict(size=list(size), counts=rle['counts'].decode()) for rle in written]
+
+
+def changes_of_windows(
+    windows: Sequence[tuple[int, int, np.ndarray]], shape: tuple[int, int]
+) -> np.ndarray:
+    """Where masks change of which only a window each is given.
+
+    Args:
+        windows: Of n masks, n > 0: row and column of a window's first pixel, and its pixels, (h, w)
+            bool, which may be none. The mask has no pixel outside of it.
+        shape: Height and width of the masks.
+
+    Returns:
+        (m,) int64, what :func:`rle_of_changes` takes.
+    """
+    height, width = shape
+    end = height * width
+    changed = []
+    for mask, (top, left, pixels) in enumerate(windows):
+        h, w = pixels.shape
+        # All columns in a row, a pixel before them, and one of background below each, which ends
+        # its last run.
+        row = np.zeros(1 + w * (h + 1), np.uint8)
+        if pixels.size:
+            cv2.transpose(pixels.view(np.uint8), dst=row[1:].reshape(w, h + 1)[:, :h])
+        at = np.flatnonzero(row[1:] != row[:-1])
+        places = at + at // (h + 1) * (height - h - 1) + (left * height + top)
+        if h == height:
+            # a run that goes on at the top of the next column ends where it begins anew
+            twice = np.flatnonzero(places[1:] == places[:-1])
+            places = np.delete(places, np.concatenate((twice, twice + 1)))
+        if not len(places) or places[-1] != end:
+            places = np.append(places, end)
+        changed.append(places + mask * (end + 1))
+    return np.concatenate(changed)

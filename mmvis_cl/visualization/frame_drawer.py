@@ -47,7 +47,7 @@ class FrameDrawer:
         colors = [self._color_of.setdefault(i, len(self._color_of)) for i in identities]
         drawn = draw_tracks(
             frame.image,
-            frame.masks,
+            frame.rles,
             frame.bboxes,
             frame.classes,
             frame.scores,

@@ -4,9 +4,7 @@ import os
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 from mmengine.logging import print_log
-from pycocotools import mask as mask_api
 
 from mmvis_cl.datasets.video_source import read_image
 from mmvis_cl.errors import InputError
@@ -75,14 +73,13 @@ def write_result_video(
                     f'{video_result.video_id} are {tuple(video_result.ori_shape)}'
                 )
             seen = [best[i] for i in color_of if best[i].segmentations[t] is not None]
-            masks = [mask_api.decode(track.segmentations[t]) for track in seen]
             if hidden:
                 cv2.putText(frame, hidden, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255))
             writer.write(
                 draw_tracks(
                     frame,
-                    np.stack(masks) if masks else np.zeros((0, *frame.shape[:2]), bool),
-                    np.array([track.bboxes[t] for track in seen]),
+                    [track.segmentations[t] for track in seen],
+                    [track.bboxes[t] for track in seen],
                     [class_names[track.label] for track in seen],
                     [track.score for track in seen],
                     [track.identity for track in seen],

@@ -5,6 +5,7 @@ import logging
 import os
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -14,8 +15,12 @@ from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.files import finish, unfinished_name
 
 from .sound import Sound
+from .task_thread import TaskThread
 
 logger = logging.getLogger(__name__)
+
+# Frames that may wait for the encoder, 2.8 MB each of 720p: enough to even out what takes longer.
+WAITING_FRAMES = 4
 
 
 class VideoWriter:
@@ -24,6 +29,9 @@ class VideoWriter:
     The file gets its name in :meth:`close`, so that a file with that name is always whole. A
     ``with`` block opens it and closes it, or, if there was an error, discards what was written. Odd
     sides are padded by one pixel (the edge repeated), for yuv420p needs even ones.
+
+    Frames are encoded in a thread of its own, while the caller makes the next ones; at most
+    ``WAITING_FRAMES`` wait for it. What goes wrong there is raised by the next call.
 
     Args:
         path: Of the file to write; its suffix must be ``.mp4``. Folders are made.
@@ -63,6 +71,7 @@ class VideoWriter:
         self._sound: Sound | None = None
         self._temp = unfinished_name(self.path)
         self._container = None
+        self._thread = None
         self._stream = None
         self._shape = None
         # Fine enough for any timestamp, and a frame at the constant rate is a whole number of it.
@@ -97,9 +106,10 @@ class VideoWriter:
             )
         except OSError as error:
             raise cannot_write(self.path, error) from error
+        self._thread = TaskThread(f'encoding of {self.path.name}', WAITING_FRAMES)
 
     def write(self, frame: np.ndarray, time: float | None = None) -> None:
-        """Append a frame.
+        """Append a frame; it is copied.
 
         Args:
             frame: (H, W, 3) uint8, RGB; every frame of the size of the first.
@@ -107,7 +117,7 @@ class VideoWriter:
                 that do not increase are taken as an instant later. None: at the constant rate.
 
         Raises:
-            InputError: If the file cannot be written to.
+            InputError: If the file cannot be written to, this frame or one before.
             ValueError: If the type or shape is another, or the writer is not open.
         """
         if self._container is None:
@@ -129,9 +139,13 @@ class VideoWriter:
         video_frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
         video_frame.time_base = self._stream.codec_context.time_base
         video_frame.pts = self._last_tick = self._tick(time)
+        self._thread.give(partial(self._encode, video_frame))
+
+    def _encode(self, frame: av.VideoFrame) -> None:
+        until = frame.pts / self._ticks  # the encoder has its own way with a frame's time
         try:
-            self._container.mux(self._stream.encode(video_frame))
-            self._write_sound(self._last_tick / self._ticks)
+            self._container.mux(self._stream.encode(frame))
+            self._write_sound(until)
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
@@ -195,6 +209,7 @@ class VideoWriter:
         try:
             if self._stream is None:
                 raise InputError(f'{self.path}: no frame was written, so there is no video')
+            self._thread.finish()
             self._write_sound(self._last_tick / self._ticks + float(1 / self.fps))
             self._container.mux(self._stream.encode())
             self._container.close()
@@ -206,6 +221,8 @@ class VideoWriter:
 
     def discard(self) -> None:
         """Remove what was not finished. Nothing to do after :meth:`close`."""
+        if self._thread is not None:
+            self._thread.stop()
         self._close_sound()
         if self._container is not None:
             with suppress(OSError):  # a full disk; the file is removed anyway

@@ -21,7 +21,7 @@ from mmvis_cl.models import ContrastiveVIS, DynamicMaskHead, GatherDeformableAtt
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
 from mmvis_cl.ops import deformable_sums
-from mmvis_cl.structures import encode_masks, mask_logits_to_image
+from mmvis_cl.structures import encode_logits, encode_masks, mask_logits_to_image
 
 DEVICE = os.environ.get('MMVIS_CL_TEST_DEVICE', 'cuda')
 DATA = Path(__file__).parents[1] / 'data'
@@ -152,6 +152,7 @@ def test_masks_of_the_original_size_equal_the_cpu():
     different = (found.cpu() != expected).float().mean()
     assert different < 1e-4  # where a logit is 0 but for rounding
     assert encode_masks(found) == encode_masks(found.cpu())
+    assert encode_logits(logits.to(DEVICE), (90, 150), (180, 300)) == encode_masks(found.cpu())
 
 
 @pytest.mark.parametrize('prepared', [False, True])

@@ -62,6 +62,8 @@ TARGETS = {
     'ops/mask_runs': ['tests/ops/test_mask_runs.py', 'tests/structures/test_mask_rle.py'],
     'models/dense_heads/dynamic_mask_head': [f'{MODELS}/dense_heads/test_dynamic_mask_head.py'],
     'models/dense_heads/query_head': [f'{MODELS}/dense_heads/test_query_head.py'],
+    'structures/mask_crops': ['tests/structures/test_mask_crops.py'],
+    'structures/mask_windows': ['tests/structures/test_mask_rle.py'],
     'structures/mask_rle': ['tests/structures/test_mask_rle.py'],
     'structures/track_iou': ['tests/structures/test_track_iou.py'],
     'structures/track_runs': ['tests/structures/test_track_runs.py'],

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmvis_cl.ops.mask_runs import encode_from_runs
+from mmvis_cl.ops.mask_runs import (
+    changes,
+    changes_of_windows,
+    encode_from_runs,
+    rle_of_changes,
+)
 from mmvis_cl.structures import encode_masks
 
 
@@ -33,3 +38,23 @@ def test_every_length_of_a_number():
     pixels = np.repeat(np.arange(len(runs)) % 2, runs).astype(bool)
     masks = torch.from_numpy(np.stack((pixels, ~pixels)))[:, :, None]
     assert encode_from_runs(masks) == encode_masks(masks)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 9), (9, 1), (12, 17)])
+def test_changes_of_windows_are_those_of_the_whole_masks(shape):
+    """Windows anywhere, of any size, none among them: full height, one pixel, noise in each."""
+    rng = np.random.default_rng(0)
+    h, w = shape
+    masks, windows = np.zeros((40, h, w), bool), []
+    for i, mask in enumerate(masks):
+        top, left = rng.integers(0, h), rng.integers(0, w)
+        bottom, right = rng.integers(top, h + 1), rng.integers(left, w + 1)
+        if i % 3 == 0:
+            top, bottom = 0, h
+        pixels = rng.random((bottom - top, right - left)) < (1.0 if i % 4 == 0 else 0.7)
+        mask[top:bottom, left:right] = pixels
+        windows.append((top, left, pixels))
+    found = changes_of_windows(windows, shape)
+    np.testing.assert_array_equal(found, changes(torch.from_numpy(masks)).numpy())
+    assert rle_of_changes(found, len(masks), shape) == encode_masks(masks)
+    assert rle_of_changes(found[:0], 0, shape) == []

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmvis_cl.structures import encode_masks, mask_logits_to_image, vote_on_masks
+from mmvis_cl.structures import (
+    encode_logits,
+    encode_masks,
+    mask_logits_to_image,
+    vote_on_masks,
+)
+from mmvis_cl.structures.mask_windows import positive_windows
 
 
 @pytest.mark.parametrize('out_shape', [(90, 150), (180, 300), (45, 75)])
@@ -42,6 +48,76 @@ def test_masks_of_a_mirrored_image_are_turned_back():
     # the padding on the right is cut off before the mask is turned
     masks = mask_logits_to_image(logits, (96, 152), (96, 152), flip=True)
     assert torch.equal(masks, mask_logits_to_image(logits, (96, 152), (96, 152)).flip(-1))
+
+
+def all_kinds_of_logits(h, w):
+    """Noise, blobs, lines a logit wide, spots at each border, nothing, everything, odd numbers."""
+    rng = torch.Generator().manual_seed(h * w)
+    logits = -torch.rand(24, h, w, generator=rng)
+    logits[0] = torch.randn(h, w, generator=rng)
+    coarse = torch.randn(5, 1, 3, 4, generator=rng)
+    logits[1:6] = F.interpolate(coarse, (h, w), mode='bicubic')[:, 0]
+    logits[6, h // 2] = logits[7, :, w // 3] = 0.4
+    for i, (y, x) in enumerate([(0, 0), (0, -1), (-1, 0), (-1, -1), (h // 2, w // 2)]):
+        logits[8 + i, y, x] = 2.0
+    logits[13:15] = torch.tensor([1.0, -1.0])[:, None, None]
+    logits[15] = logits[16] = 0.0
+    logits[16, h // 2, w // 2] = 1e-30
+    logits[17, 0], logits[18, :, 0] = 3.0, 3.0
+    logits[19, h // 3 : h // 2 + 1, w // 3 : w // 2 + 1] = 5.0
+    logits[20, h // 3, w // 3] = float('inf')
+    logits[21, h // 2, w // 2 :] = torch.tensor(1.0)
+    logits[21, h // 2, -1] = float('nan')
+    logits[22] = logits[0].abs()
+    logits[23, ::2] = 1.0
+    return logits
+
+
+# the last ones make outputs that PyTorch interpolates by another kernel
+SIZES = [(24, 40), (33, 17), (30, 54), (3, 60), (60, 2), (16, 16), (8, 9), (1, 1)]
+
+
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('size', SIZES)
+def test_rle_from_logits_is_that_of_the_dense_masks(size, flip):
+    """Bit for bit: padding, other sizes up and down, odd ones, the same from bfloat16."""
+    h, w = 4 * size[0], 4 * size[1]
+    logits = all_kinds_of_logits(*size)
+    for img_shape in ((h, w), (h - 3, w - 2), (h - h // 3, w - w // 3)):
+        for out_shape in (img_shape, (2 * h, 2 * w), (h // 2 + 1, w // 3 + 1), (h + 7, 31), (1, 1)):
+            for given in (logits, logits.bfloat16()):
+                masks = mask_logits_to_image(given, img_shape, out_shape, flip=flip)
+                found = encode_logits(given, img_shape, out_shape, flip)
+                assert found == encode_masks(masks)
+    decoded = mask_util.decode(found)
+    np.testing.assert_array_equal(decoded.transpose(2, 0, 1), masks)
+
+
+def test_rle_from_random_logits_of_a_frame():
+    """Signs of sums near 0 too: a whole frame has 400 thousand pixels a mask."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(6, 120, 216, generator=generator)
+    # windows of all sizes
+    for i in range(1, 6):
+        y, x = 20 * i, 30 * i
+        logits[i, :y] = logits[i, :, :x] = -1
+        logits[i, y + 4 * i :] = logits[i, :, x + 7 * i :] = -1
+    for out_shape in ((480, 854), (720, 1280), (360, 640)):
+        dense = mask_logits_to_image(logits, (480, 854), out_shape)
+        assert encode_logits(logits, (480, 854), out_shape) == encode_masks(dense)
+
+
+def test_no_more_is_made_of_a_mask_than_its_window():
+    logits = torch.full((4, 120, 216), -1.0)
+    logits[0, 50:60, 100:140] = 1
+    logits[1, 50, 100] = 1
+    logits[3] = 1
+    windows = positive_windows(logits, (480, 854), (480, 854), False)
+    shapes = [pixels.shape for *_, pixels in windows]
+    assert shapes[0] == (12 * 4 - 4, 42 * 4 - 4) and windows[0][:2] == (198, 398)
+    # of one logit as much as PyTorch has to be given, that it takes the same kernel
+    assert sum(shapes[1]) <= 128 + 4 and shapes[2] == (0, 0) and shapes[3] == (480, 854)
+    assert encode_logits(logits[:0], (480, 854), (480, 854)) == []
 
 
 def vote(masks, votes):

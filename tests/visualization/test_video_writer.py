@@ -1,3 +1,5 @@
+import errno
+import threading
 from itertools import pairwise
 
 import av
@@ -6,6 +8,7 @@ import pytest
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.visualization import VideoWriter
+from mmvis_cl.visualization.video_writer import WAITING_FRAMES
 
 
 def read(path):
@@ -114,3 +117,69 @@ def test_usual_rates_are_exact(tmp_path, fps):
         for _ in range(5):
             writer.write(gray(100))
     assert read(tmp_path / 'a.mp4')[0][2] == fps
+
+
+def test_the_caller_may_use_its_array_again(tmp_path):
+    frame = gray(0)
+    with VideoWriter(tmp_path / 'a.mp4') as writer:
+        for value in (30, 90, 150, 210, 40, 80):
+            frame[:] = value
+            writer.write(frame)
+        frame[:] = 255
+    means = [round(frame.mean()) for frame in read(tmp_path / 'a.mp4')[1]]
+    assert means == pytest.approx([30, 90, 150, 210, 40, 80], abs=3)
+
+
+def test_frames_are_encoded_while_the_caller_goes_on(tmp_path, monkeypatch):
+    gate, threads = threading.Event(), set()
+    encode = VideoWriter._encode
+
+    def waiting(self, frame):
+        threads.add(threading.current_thread().name)
+        gate.wait()
+        encode(self, frame)
+
+    monkeypatch.setattr(VideoWriter, '_encode', waiting)
+    with VideoWriter(tmp_path / 'a.mp4') as writer:
+        for value in range(WAITING_FRAMES):
+            writer.write(gray(50 * value))
+        gate.set()
+    assert threads == {'encoding of a.mp4'}
+    assert len(read(tmp_path / 'a.mp4')[1]) == WAITING_FRAMES
+    assert 'encoding of a.mp4' not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize('frames', [1, 30])
+def test_an_error_of_the_encoder_is_one_line_of_the_next_call(tmp_path, monkeypatch, frames):
+    """Of one of the next frames, or of close(), if there is none."""
+    (tmp_path / 'a.mp4').write_bytes(b'old')
+
+    class Full:
+        def __init__(self, stream):
+            self.codec_context = stream.codec_context
+
+        def encode(self, frame=None):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+    add = VideoWriter._add_stream
+    monkeypatch.setattr(VideoWriter, '_add_stream', lambda *args: Full(add(*args)))
+    written = 0
+    with (
+        pytest.raises(InputError, match=r'a\.mp4: the disk is full; free some space'),
+        VideoWriter(tmp_path / 'a.mp4') as writer,
+    ):
+        for _ in range(frames):
+            writer.write(gray(100))
+            written += 1
+    assert written <= WAITING_FRAMES + 2
+    assert [p.name for p in tmp_path.iterdir()] == ['a.mp4']
+    assert (tmp_path / 'a.mp4').read_bytes() == b'old'
+
+
+def test_an_interrupt_ends_the_thread(tmp_path):
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / 'a.mp4') as writer:
+        for _ in range(3):
+            writer.write(gray(100, 480, 854))
+        raise KeyboardInterrupt
+    assert 'encoding of a.mp4' not in {thread.name for thread in threading.enumerate()}
+    assert list(tmp_path.iterdir()) == []

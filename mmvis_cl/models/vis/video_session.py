@@ -9,7 +9,7 @@ from torch import Tensor
 from mmvis_cl.models.detectors.deformable_detr import boxes_in_pixels
 from mmvis_cl.models.layers.mask_nms import mask_iou, mask_nms
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
-from mmvis_cl.structures import VideoResult, encode_masks, mask_logits_to_image
+from mmvis_cl.structures import VideoResult, encode_logits
 
 
 @dataclass
@@ -70,9 +70,7 @@ class VideoSession:
         seen = (ids >= 0).nonzero()[:, 0]
         result = self.result
         mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
-        masks = encode_masks(
-            mask_logits_to_image(mask_logits, img_shape, result.ori_shape, flip=self.flip)
-        )
+        masks = encode_logits(mask_logits, img_shape, result.ori_shape, flip=self.flip)
         bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
         if self.flip:
             bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
