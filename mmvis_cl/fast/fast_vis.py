@@ -31,7 +31,8 @@ class FastVIS(ContrastiveVIS):
 
     def query_states(self, frames: Tensor, samples: list[DetDataSample]) -> QueryStates:
         """See :meth:`ContrastiveVIS.query_states`; repeated as one graph if the config says so."""
-        if not (self.test_cfg.get('cuda_graph') and can_record(frames)):
+        wanted = self.test_cfg.get('cuda_graph')
+        if not (wanted and can_record(frames, self.detector.attention)):
             return super().query_states(frames, samples)
         device = frames.device.type
         kind = (
