@@ -63,9 +63,9 @@ def deformable_sums(
 ) -> Sums:
     """Choose how the sampled values of an attention are summed.
 
-    CUDA tensors go through Triton's kernels, where Triton works, or else through mmcv's op, where it
-    is compiled (bfloat16 as float32); tensors of the CPU through a kernel in C, where a compiler is
-    there; all others through sums of gathered rows. mmcv's own form without compiled ops
+    CUDA tensors go through Triton's kernels, where Triton works, or else through mmcv's op, where
+    it is compiled (bfloat16 as float32); tensors of the CPU through a kernel in C, where a compiler
+    is there; all others through sums of gathered rows. mmcv's own form without compiled ops
     samples every level, stacks the samples and weights the stack.
 
     Args:
