@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from mmvis_cl.compat import has_compiled_ops
+from mmvis_cl.ops.deformable_sums import can_be_recorded
 
 States = TypeVar('States', bound=NamedTuple)
 
@@ -23,9 +23,9 @@ GRAPHS_KEPT = 4
 KINDS_REMEMBERED = 16
 
 
-def can_record(frames: Tensor) -> bool:
-    """Whether work on these frames can be recorded: attention without mmcv's op waits for a GPU."""
-    return frames.is_cuda and has_compiled_ops()
+def can_record(frames: Tensor, attention: str) -> bool:
+    """Whether work on these frames can be recorded: some ways of attention wait for a GPU."""
+    return frames.is_cuda and can_be_recorded(attention, frames.device)
 
 
 class GraphedRuns:

@@ -53,7 +53,7 @@ class FastVIS(ContrastiveVIS):
             with tf32_products() if tf32 else nullcontext():
                 return super(FastVIS, self).query_states(frames, samples)
 
-        if not (wanted and can_record(frames)):
+        if not (wanted and can_record(frames, self.detector.attention)):
             return plain(frames, samples)
         device, detector = frames.device.type, self.detector
         kind = (

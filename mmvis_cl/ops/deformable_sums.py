@@ -1,26 +1,72 @@
 """The sums of multi-scale deformable attention by the fastest way that takes the tensors."""
 
 import functools
+import importlib
+import logging
+import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from mmcv.ops import multi_scale_deform_attn as mmcv_attention
+from mmengine.logging import print_log
 from torch import Tensor
 
-from mmvis_cl.compat import has_compiled_ops
+from mmvis_cl.compat import has_compiled_ops, how_to_compile
+from mmvis_cl.errors import InputError, quoted, shortened
 
 from .compiled_sampling import sample_levels_compiled, sampling_kernel
 from .gathered_sampling import padded_levels, sample_levels
 
+# Of what is projected from some queries and of their references, see `deformable_sums`.
+Sums = Callable[[Tensor, Tensor], Tensor]
+# Channels of a head, levels, and sampling points of a query in a head on all levels together.
+Sizes = tuple[int, int, int]
+_UP_TO_FLOAT32 = torch.float32, torch.bfloat16, torch.float16
+
+
+class Values(NamedTuple):
+    """The values that are sampled, and what is known about their levels; see `deformable_sums`."""
+
+    value: Tensor
+    shapes: Tensor
+    starts: Tensor
+    sizes: Sizes
+    im2col_step: int
+
+
+class Way(NamedTuple):
+    """A way to sum sampled values.
+
+    Attributes:
+        what: The values that it takes, in words.
+        takes: Whether it takes values of this type on this device.
+        trouble: Why it is not there for these sizes, on any device if none is given, '' if it is.
+        waits: Whether it waits for a GPU, so that it cannot be recorded as a CUDA graph.
+        make: Gives what sums, in float32 or better.
+    """
+
+    what: str
+    takes: Callable[[torch.device, torch.dtype], bool]
+    trouble: Callable[[Sizes, torch.device | None], str]
+    waits: bool
+    make: Callable[[Values], Sums]
+
 
 def deformable_sums(
-    value: Tensor, spatial_shapes: Tensor, level_start: Tensor, points: int, im2col_step: int
-) -> Callable[[Tensor, Tensor], Tensor]:
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start: Tensor,
+    points: int,
+    im2col_step: int,
+    way: str = 'auto',
+) -> Sums:
     """Choose how the sampled values of an attention are summed.
 
-    CUDA tensors go through mmcv's op where it is there (bfloat16 as float32), float32 of the CPU
-    through a kernel in C where a compiler is there, all others through sums of gathered rows.
-    mmcv's own form without the op samples every level, stacks the samples and weights the stack.
+    CUDA tensors go through Triton's kernels, where Triton works, or else through mmcv's op, where
+    it is compiled (bfloat16 as float32); tensors of the CPU through a kernel in C, where a compiler
+    is there; all others through sums of gathered rows. mmcv's own form without compiled ops
+    samples every level, stacks the samples and weights the stack.
 
     Args:
         value: (B, P, heads, C) values of the pixels of all L levels.
@@ -28,64 +74,221 @@ def deformable_sums(
         level_start: (L,) long, the levels' first pixels.
         points: Sampling points of a query in a head and level, K.
         im2col_step: Images that mmcv's op takes at once.
+        way: One of :data:`WAYS`, or 'auto', see :func:`chosen_way`.
 
     Returns:
         A function of what is projected from q queries, (B, q, 3, heads, L * K), and their
         references, (B, q, L, 2 or 4); see :func:`sampling_points`. It gives the sums
         (B, q, heads * C), in float32 or better: positions need that, whatever the values are.
+
+    Raises:
+        InputError: The way does not take these values, or is not there.
     """
-    dtype = torch.promote_types(value.dtype, torch.float32)
-    sums = _sums(value, dtype, spatial_shapes, level_start, points, im2col_step)
-    return lambda projected, reference: sums(projected.to(dtype), reference.to(dtype))
+    sizes = value.shape[3], len(spatial_shapes), len(spatial_shapes) * points
+    name = chosen_way(way, value.device, value.dtype, sizes)
+    return WAYS[name].make(Values(value, spatial_shapes, level_start, sizes, im2col_step))
 
 
-def _sums(
-    value: Tensor,
-    dtype: torch.dtype,
-    spatial_shapes: Tensor,
-    level_start: Tensor,
-    points: int,
-    im2col_step: int,
-) -> Callable[[Tensor, Tensor], Tensor]:
-    if value.is_cuda and has_compiled_ops():
-        return functools.partial(_mmcv_op, value, spatial_shapes, level_start, im2col_step)
-    shapes = tuple((h, w) for h, w in spatial_shapes.tolist())
-    value = value.to(dtype)
-    if value.device.type == 'cpu' and dtype == torch.float32:
-        kernel = sampling_kernel(value.shape[3], len(shapes), len(shapes) * points)
-        if kernel is not None:
-            return functools.partial(sample_levels_compiled, kernel, shapes, value)
-    levels = padded_levels(shapes, value.device)
-    rows = value.new_zeros((len(value), levels.length, *value.shape[2:]))
-    rows[:, levels.pixels] = value
+# torch.compile asks once, when it compiles.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch
+def chosen_way(way: str, device: torch.device, dtype: torch.dtype, sizes: Sizes) -> str:
+    """The way by which values are summed: for 'auto' the fastest one that is there.
 
-    def gathered(projected: Tensor, reference: Tensor) -> Tensor:
+    Args:
+        way: One of :data:`WAYS`, or 'auto'.
+        device: Of the values.
+        dtype: Their type.
+        sizes: Channels of a head, levels, points of all levels.
+
+    Returns:
+        One of :data:`WAYS`.
+
+    Raises:
+        InputError: The way that is named does not take these values, or is not there.
+    """
+    check_way(way, sizes)
+    if way != 'auto':
+        if not WAYS[way].takes(device, dtype):
+            raise InputError(
+                f"attention='{way}': it takes {WAYS[way].what}, not {dtype} on {device}; set "
+                "attention='auto'"
+            )
+        check_way(way, sizes, device)
+        return way
+    troubles = {}
+    for name, known in WAYS.items():
+        if known.takes(device, dtype):
+            troubles[name] = known.trouble(sizes, device)
+            if not troubles[name]:
+                break
+    if troubles.get('triton'):
+        _say_without_triton(name, troubles['triton'])
+    return name
+
+
+def check_way(way: str, sizes: Sizes, device: torch.device | None = None) -> None:
+    """Refuse a way that is none or is not there.
+
+    Args:
+        way: What the config says.
+        sizes: Channels of a head, levels, points of all levels.
+        device: Where it shall work, if that is known.
+
+    Raises:
+        InputError: It is none, or not there.
+    """
+    if way != 'auto' and way not in WAYS:
+        raise InputError(
+            f'attention={quoted(way)}: there is no such way; take auto, {", ".join(WAYS)}'
+        )
+    trouble = '' if way == 'auto' else WAYS[way].trouble(sizes, device)
+    if trouble:
+        raise InputError(f"attention='{way}': {trouble}; or set attention='auto'")
+
+
+def can_be_recorded(way: str, device: torch.device) -> bool:
+    """Whether sums of this way on a GPU can be part of a CUDA graph: they do not wait for it."""
+    return not WAYS[chosen_way(way, device, torch.float32, (4, 1, 4))].waits
+
+
+@functools.cache
+def _say_without_triton(name: str, trouble: str) -> None:
+    line = f"deformable attention on a GPU runs as attention='{name}', without Triton: {trouble}"
+    print_log(line, logger='current', level=logging.WARNING)
+
+
+def _triton_takes(device: torch.device, dtype: torch.dtype) -> bool:
+    interpreted = os.environ.get('TRITON_INTERPRET') == '1'
+    return dtype in _UP_TO_FLOAT32 and (device.type == 'cuda' or interpreted)
+
+
+@functools.cache
+def _triton_import_trouble() -> str:
+    try:
+        importlib.import_module('.triton_sampling', __package__)
+    except Exception as error:  # of a broken installation: whatever it raises
+        return (
+            f'Triton cannot be imported ({type(error).__name__}: {shortened(error)}); install a '
+            'PyTorch that is built for CUDA, which brings it'
+        )
+    return ''
+
+
+def _triton_trouble(sizes: Sizes, device: torch.device | None) -> str:
+    trouble = _triton_import_trouble()
+    if trouble or device is None:
+        return trouble
+    from .triton_sampling import why_not_on
+
+    return why_not_on(device)
+
+
+def _by_triton(values: Values) -> Sums:
+    from .triton_sampling import sample_levels_by_triton
+
+    return functools.partial(sample_levels_by_triton, values.shapes, values.starts, values.value)
+
+
+def _no_compiled_ops(sizes: Sizes, device: torch.device | None) -> str:
+    return (
+        ''
+        if has_compiled_ops()
+        else f"mmcv's ops are not compiled; {how_to_compile()} compiles them"
+    )
+
+
+def _by_mmcv(values: Values) -> Sums:
+    """mmcv's op; it has no bfloat16."""
+    value, dtype = values.value, _sums_dtype(values)
+    value = value.float() if value.dtype == torch.bfloat16 else value
+
+    def sums(projected: Tensor, reference: Tensor) -> Tensor:
+        projected, reference = projected.to(dtype), reference.to(dtype)
+        sizes = values.shapes.T.flip(0).to(projected)
+        x, y, weights = sampling_points(projected, reference, sizes)
+        locations = (torch.stack((x, y), -1) + 0.5).unflatten(3, (len(values.shapes), -1))
+        summed: Tensor = mmcv_attention.MultiScaleDeformableAttnFunction.apply(
+            value,
+            values.shapes,
+            values.starts,
+            locations / sizes.T[:, None],
+            weights.unflatten(3, (len(values.shapes), -1)),
+            values.im2col_step,
+        )
+        return summed
+
+    return sums
+
+
+def _no_kernel(sizes: Sizes, device: torch.device | None) -> str:
+    return '' if sampling_kernel(*sizes) else 'there is no compiled kernel; install gcc or clang'
+
+
+def _by_kernel(values: Values) -> Sums:
+    kernel, shapes = sampling_kernel(*values.sizes), _shapes_here(values)
+    assert kernel is not None  # as _no_kernel has said
+    value = values.value.float()
+
+    def sums(projected: Tensor, reference: Tensor) -> Tensor:
+        projected, reference = projected.float(), reference.float()
+        return sample_levels_compiled(kernel, shapes, value, projected, reference)
+
+    return sums
+
+
+def _by_gathering(values: Values) -> Sums:
+    dtype = _sums_dtype(values)
+    levels = padded_levels(_shapes_here(values), values.value.device)
+    shape = len(values.value), levels.length, *values.value.shape[2:]
+    rows = values.value.new_zeros(shape, dtype=dtype)
+    rows[:, levels.pixels] = values.value.to(dtype)
+
+    def sums(projected: Tensor, reference: Tensor) -> Tensor:
+        projected, reference = projected.to(dtype), reference.to(dtype)
         return sample_levels(rows, levels, *sampling_points(projected, reference, levels.sizes))
 
-    return gathered
-
-
-def _mmcv_op(
-    value: Tensor,
-    shapes: Tensor,
-    level_start: Tensor,
-    im2col_step: int,
-    projected: Tensor,
-    reference: Tensor,
-) -> Tensor:
-    value = value.float() if value.dtype == torch.bfloat16 else value
-    sizes = shapes.T.flip(0).to(projected)
-    x, y, weights = sampling_points(projected, reference, sizes)
-    locations = (torch.stack((x, y), -1) + 0.5).unflatten(3, (len(shapes), -1))
-    sums: Tensor = mmcv_attention.MultiScaleDeformableAttnFunction.apply(
-        value,
-        shapes,
-        level_start,
-        locations / sizes.T[:, None],
-        weights.unflatten(3, (len(shapes), -1)),
-        im2col_step,
-    )
     return sums
+
+
+def _shapes_here(values: Values) -> tuple[tuple[int, int], ...]:
+    return tuple((h, w) for h, w in values.shapes.tolist())
+
+
+def _sums_dtype(values: Values) -> torch.dtype:
+    return torch.promote_types(values.value.dtype, torch.float32)
+
+
+# The fastest one first: of two that take the same values it is the faster one.
+WAYS = {
+    'compiled': Way(
+        what='float32, bfloat16 and float16 on a CPU',
+        takes=lambda device, dtype: device.type == 'cpu' and dtype in _UP_TO_FLOAT32,
+        trouble=_no_kernel,
+        waits=True,
+        make=_by_kernel,
+    ),
+    'triton': Way(
+        what='float32, bfloat16 and float16 on a GPU',
+        takes=_triton_takes,
+        trouble=_triton_trouble,
+        waits=False,
+        make=_by_triton,
+    ),
+    'mmcv': Way(
+        what='values on a GPU',
+        takes=lambda device, dtype: device.type == 'cuda',
+        trouble=_no_compiled_ops,
+        waits=False,
+        make=_by_mmcv,
+    ),
+    'gathered': Way(
+        what='all values',
+        takes=lambda device, dtype: True,
+        trouble=lambda sizes, device: '',
+        waits=True,
+        make=_by_gathering,
+    ),
+}
 
 
 def sampling_points(

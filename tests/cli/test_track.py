@@ -218,7 +218,7 @@ def test_a_stop_while_a_frame_is_written_waits_for_it(
 
 
 def test_ctrl_c_before_the_first_frame_leaves_nothing(run, model, video, tmp_path, monkeypatch):
-    def interrupted(self, frames):
+    def interrupted(self, batches, ahead):
         raise KeyboardInterrupt
 
     monkeypatch.setattr('mmvis_cl.apis.TrackingSession._track', interrupted)

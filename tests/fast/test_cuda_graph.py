@@ -82,7 +82,7 @@ def graphs(monkeypatch):
     )
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)
-    monkeypatch.setattr('mmvis_cl.fast.fast_vis.can_record', lambda frames: True)
+    monkeypatch.setattr('mmvis_cl.fast.fast_vis.can_record', lambda *args: True)
     # what only CPUs do: a kernel in C is not dispatched, and rows are looked for
     monkeypatch.setattr('mmvis_cl.ops.deformable_sums.sampling_kernel', lambda *args: None)
     monkeypatch.setattr(

@@ -63,6 +63,10 @@ class MaskDeformableDETR(DeformableDETR):
         num_heads (int): heads of every attention.
         num_points (int): sampling points a head and level.
         dropout (float): of attentions and feed-forward networks.
+        attention (str): how deformable attention sums its samples: 'auto', the fastest way that
+            is there; 'triton', Triton's kernels on a GPU; 'mmcv', mmcv's compiled op there;
+            'compiled', the kernel in C on a CPU; 'gathered', in PyTorch, anywhere. Same results
+            but for rounding.
         train_cfg (dict, optional): ``assigner``, an :class:`OTAAssigner`.
         test_cfg (dict): ``score_thr``, queries scoring more are kept (the best one if there is
             none); ``nms_iou_thr``, IoU of the class-aware box NMS; ``max_per_img``, most results an
@@ -85,6 +89,7 @@ class MaskDeformableDETR(DeformableDETR):
         num_heads: int = 8,
         num_points: int = 4,
         dropout: float = 0.1,
+        attention: str = 'auto',
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
@@ -92,9 +97,13 @@ class MaskDeformableDETR(DeformableDETR):
     ) -> None:
         num_levels = neck['num_outs']
         # built anew at each use: mmdet's layers write into what they are given
-        attention = partial(dict, embed_dims=embed_dims, num_heads=num_heads, dropout=dropout)
+        of_queries = partial(dict, embed_dims=embed_dims, num_heads=num_heads, dropout=dropout)
         deformable = partial(
-            attention, num_levels=num_levels, num_points=num_points, batch_first=True
+            of_queries,
+            num_levels=num_levels,
+            num_points=num_points,
+            batch_first=True,
+            way=attention,
         )
         ffn = partial(dict, embed_dims=embed_dims, feedforward_channels=ffn_dims, ffn_drop=dropout)
         keys = ('score_thr', 'nms_iou_thr', 'max_per_img')
@@ -110,7 +119,7 @@ class MaskDeformableDETR(DeformableDETR):
                 num_layers=num_decoder_layers,
                 return_intermediate=True,
                 layer_cfg=dict(
-                    self_attn_cfg=attention(batch_first=True),
+                    self_attn_cfg=of_queries(batch_first=True),
                     cross_attn_cfg=deformable(),
                     ffn_cfg=ffn(),
                 ),
@@ -128,6 +137,7 @@ class MaskDeformableDETR(DeformableDETR):
             init_cfg=init_cfg,
         )
         self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
+        self.attention = attention
 
     def _init_layers(self) -> None:
         self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)

@@ -11,7 +11,7 @@ from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmvis_cl.ops.deformable_sums import clear_rows, deformable_sums
+from mmvis_cl.ops.deformable_sums import check_way, clear_rows, deformable_sums
 from mmvis_cl.registry import MODELS
 
 
@@ -20,7 +20,24 @@ class GatherDeformableAttention(MultiScaleDeformableAttention):
     """mmcv's module, whose sum is the fastest that :mod:`mmvis_cl.ops` has for the tensors.
 
     Same parameters, same output but for rounding. The batch comes first.
+
+    Args:
+        *args: see mmcv's module.
+        way (str): by which of :data:`mmvis_cl.ops.deformable_sums.WAYS` values are summed; 'auto',
+            the fastest one that is there.
+        **kwargs: see mmcv's module.
+
+    Raises:
+        InputError: there is no such way, or it is not there.
     """
+
+    way = 'auto'
+
+    def __init__(self, *args, way: str = 'auto', **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.way = way
+        points = self.num_levels * self.num_points
+        check_way(way, (self.embed_dims // self.num_heads, self.num_levels, points))
 
     def forward(
         self,
@@ -60,7 +77,12 @@ class GatherDeformableAttention(MultiScaleDeformableAttention):
             value = clear_rows(value, key_padding_mask)
         value = value.unflatten(2, (self.num_heads, -1))
         sums = deformable_sums(
-            value, spatial_shapes, level_start_index, self.num_points, self.im2col_step
+            value,
+            spatial_shapes,
+            level_start_index,
+            self.num_points,
+            self.im2col_step,
+            way=self.way,
         )
         project = self.point_projection()
 
