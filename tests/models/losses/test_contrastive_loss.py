@@ -41,8 +41,9 @@ def test_contrastive_loss_of_large_similarities_is_finite():
 @pytest.mark.parametrize('positive, negative', [([0, 0], [1, 1]), ([1, 1], [0, 0])])
 def test_contrastive_loss_without_positives_or_negatives(positive, negative):
     similarity = torch.randn(1, 2, requires_grad=True)
-    loss = contrastive_loss(similarity, masks(positive), masks(negative))
-    loss.sum().backward()
+    with torch.autograd.set_detect_anomaly(True):  # no nan on the way to the gradient either
+        loss = contrastive_loss(similarity, masks(positive), masks(negative))
+        loss.sum().backward()
     assert loss.item() == 0
     assert (similarity.grad == 0).all()
 

@@ -88,6 +88,18 @@ def test_one_object_takes_its_k_cheapest_queries():
         assert match.best_query[layer, 0] == cheapest[0]
 
 
+@pytest.mark.parametrize('side', [(-0.07, 0), (0.07, 0), (0, -0.07), (0, 0.07)])
+def test_beside_a_thin_object_is_outside_of_it(side):
+    """Near its centre, but on each of its four sides not in its box."""
+    size = [0.1, 0.6] if side[0] else [0.6, 0.1]
+    truth = boxes([0.5, 0.5, *size])
+    predicted = boxes([0.5, 0.5, *size], [0.5 + side[0], 0.5 + side[1], *size])[None]
+    cost, _ = OTAAssigner(giou_weight=0.0).cost(
+        torch.zeros(1, 2, 1), predicted, torch.tensor([0]), truth
+    )
+    torch.testing.assert_close(cost[0, 1] - cost[0, 0], torch.tensor([100.0]))
+
+
 def match_by_hand(cost, iou, topk):
     """The object of each query, one after the other: cost and IoU (Q, n) to (Q,)."""
     num_queries, n = cost.shape
