@@ -31,11 +31,13 @@ class Mutant(NamedTuple):
         line (int): of the change, in the source as it was.
         change (str): the expression before and after.
         source (str): all of it, changed.
+        column (int): of the change: the same expression may be twice in a line.
     """
 
     line: int
     change: str
     source: str
+    column: int
 
 
 def mutants(source: str) -> Iterator[Mutant]:
@@ -51,7 +53,9 @@ def mutants(source: str) -> Iterator[Mutant]:
         before = ast.unparse(place.shown)
         place.change()
         after = ast.unparse(place.shown)
-        yield Mutant(place.shown.lineno, f'{before}  ->  {after}', ast.unparse(changed))
+        shown = place.shown
+        change = f'{before}  ->  {after}'
+        yield Mutant(shown.lineno, change, ast.unparse(changed), shown.col_offset)
 
 
 class _Place(NamedTuple):

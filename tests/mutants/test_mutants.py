@@ -38,6 +38,8 @@ def test_each_change_is_in_one_place_and_leaves_texts_alone():
             (6, '2  ->  3'),
         ]
     )
+    places = [(mutant.line, mutant.column, mutant.change) for mutant in mutants('a = [1, 1]')]
+    assert places == [(1, 5, '1  ->  2'), (1, 8, '1  ->  2')]
     plain = ast.unparse(ast.parse(SOURCE))
     for mutant in mutants(SOURCE):
         assert ast.unparse(ast.parse(mutant.source)) == mutant.source != plain
@@ -47,7 +49,8 @@ def test_each_change_is_in_one_place_and_leaves_texts_alone():
 def test_what_tests_notice_is_caught(tmp_path):
     """Of three changes one is in the notes as not caught."""
     target, mutant = next(chosen(3, 0, ['mask_nms']))
-    line = dict(module=target, line=mutant.line, change=mutant.change, caught=False)
+    line = dict(module=target, line=mutant.line, column=mutant.column)
+    line |= dict(change=mutant.change, caught=False)
     notes = tmp_path / 'notes'
     notes.write_text(json.dumps(line) + '\n')
     options = ['--only', 'mask_nms', '--number', '3', '--notes', str(notes)]

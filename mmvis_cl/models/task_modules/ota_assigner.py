@@ -133,7 +133,7 @@ class OTAAssigner:
         if max(num_objects) == 0:
             rows = num_layers * len(candidate_topks)
             match = OTAMatch(
-                gt_labels[0].new_full((rows, num_queries), -1), gt_labels[0].new_zeros((rows, 0))
+                gt_labels[0].new_full((rows, num_queries), -1), gt_labels[0].new_empty((rows, 0))
             )
             return [match] * len(num_objects)
         # what fills up the images with fewer objects takes no query

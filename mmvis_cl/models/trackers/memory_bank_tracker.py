@@ -51,15 +51,15 @@ class MemoryBank:
     @classmethod
     def empty(cls, memory_len: int, like: Tensor) -> 'MemoryBank':
         """A bank without identities, for embeddings as in ``like`` (n, E)."""
-        none = torch.zeros(0, dtype=torch.long, device=like.device)
+        none = torch.empty(0, dtype=torch.long, device=like.device)
         return cls(
             ids=none,
-            embeds=like.new_zeros((0, memory_len, like.shape[1])),
-            scores=like.new_zeros((0, memory_len)),
+            embeds=like.new_empty((0, memory_len, like.shape[1])),
+            scores=like.new_empty((0, memory_len)),
             num_stored=none,
             num_frames=none,
             last_frame=none,
-            boxes=like.new_zeros((0, 4)),
+            boxes=like.new_empty((0, 4)),
             labels=none,
         )
 
@@ -184,10 +184,9 @@ class MemoryBankTracker(BaseModule):
         """
         age_rank = torch.arange(1, self.memory_len + 1, device=bank.ids.device)
         age_rank = age_rank - (self.memory_len - bank.num_stored[:, None])  # 1 .. n for stored ones
-        weight = bank.scores
+        weight = bank.scores  # 0 in places not in use
         if self.temporal_weight:
-            weight = weight + age_rank / bank.num_stored[:, None]
-        weight = weight * (age_rank > 0)
+            weight = weight + age_rank.clamp(min=0) / bank.num_stored[:, None]
         return (bank.embeds * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
     @staticmethod

@@ -181,6 +181,8 @@ def test_the_two_frames_share_nothing():
     pair = PseudoPair()(image)
     assert {key: len(value) for key, value in pair.items()} == dict.fromkeys(pair, 2)
     assert pair['frame_id'] == [0, 1] and pair['video_id'] == [7, 7]
+    assert pair['video_length'] == pair['ori_video_length'] == [2, 2]
+    assert pair['key_frame_flags'] == [True, False]
     pair['instances'][0][0]['bbox'][0] = 99
     pair['instances'][0][0]['ignore_flag'] = 1
     assert image == before and pair['instances'][1] == before['instances']

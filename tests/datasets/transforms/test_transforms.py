@@ -1,68 +1,18 @@
 """The transforms one by one, on values that can be read off the pixels."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from mmcv.transforms import Compose
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
 
-from mmvis_cl.datasets import AlignedResize, BoxesFromMasks, KeyRefFrameSample, LoadFrame
+from mmvis_cl.datasets import AlignedResize, BoxesFromMasks, LoadFrame
 from mmvis_cl.errors import InputError
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     np.random.seed(0)
-
-
-def draw_pairs(length, number, **kwargs):
-    sample = KeyRefFrameSample(**kwargs)
-    pairs = []
-    for _ in range(number):
-        video = dict(
-            video_id=1, video_length=length, images=[dict(frame_id=i) for i in range(length)]
-        )
-        result = sample.transform(video)
-        assert result['key_frame_flags'] == [True, False]
-        assert result['ori_video_length'] == [length] * 2 and result['video_length'] == [2, 2]
-        pairs.append(tuple(result['frame_id']))
-    return pairs
-
-
-def test_pairs_are_sorted_different_and_near():
-    pairs = draw_pairs(40, 4000)
-    gaps = {reference - key for key, reference in pairs}
-    assert gaps == set(range(1, 11))
-    assert {frame for pair in pairs for frame in pair} == set(range(40))
-
-
-def test_pairs_have_the_right_probabilities():
-    # By hand, for 4 frames at most 2 apart: the first frame is uniform (1/4), the second uniform
-    # among the others in reach (2, 3, 3, 2 of them).
-    expected = {
-        (0, 1): 1 / 8 + 1 / 12,
-        (0, 2): 1 / 8 + 1 / 12,
-        (1, 2): 1 / 12 + 1 / 12,
-        (1, 3): 1 / 12 + 1 / 8,
-        (2, 3): 1 / 12 + 1 / 8,
-    }
-    number = 6000
-    counts = Counter(draw_pairs(4, number, frame_range=2))
-    assert counts.keys() == expected.keys()
-    for pair, probability in expected.items():
-        # Five standard deviations.
-        assert abs(counts[pair] / number - probability) < 5 * (probability / number) ** 0.5
-
-
-def test_one_frame_is_its_own_pair_and_a_given_frame_is_used():
-    assert draw_pairs(1, 3) == [(0, 0)] * 3
-    video = dict(video_id=1, video_length=9, images=[dict(frame_id=i) for i in range(9)])
-    for _ in range(20):
-        assert 8 in KeyRefFrameSample().transform({**video, 'key_frame_id': 8})['frame_id']
-    with pytest.raises(ValueError, match='at least 1'):
-        KeyRefFrameSample(frame_range=0)
 
 
 @pytest.fixture

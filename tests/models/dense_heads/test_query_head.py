@@ -76,6 +76,44 @@ def test_without_objects_the_losses_are_zero_and_have_gradients(head):
     assert (boxes.grad == 0).all() and (logits.grad != 0).all()
 
 
+def test_one_query_and_none_count_as_one(head):
+    """Layers with a single matched query; their losses are that query's own."""
+    (sample,) = samples_with(1)
+    logits, boxes = predictions(1)
+    objects = torch.full((2, 12), -1)
+    objects[0, 3] = 0  # and none in the last layer
+    match = OTAMatch(objects, torch.zeros((2, 1), dtype=torch.long))
+    losses = head.loss(logits, boxes, [match], [sample])
+    target = normalized_boxes(sample)[0]
+    torch.testing.assert_close(losses['d0.loss_bbox'], 5 * (boxes[0, 0, 3] - target).abs().sum())
+    assert losses['loss_bbox'] == losses['loss_iou'] == 0
+    focal = 2 * sigmoid_focal_loss(logits[1], torch.zeros(1, 12, 4)).sum()
+    torch.testing.assert_close(losses['loss_cls'], focal)
+
+
+def test_boxes_are_over_the_size_whether_or_not_it_tells_the_channels():
+    (sample,) = samples_with(2)
+    x1, y1, x2, y2 = sample.gt_instances.bboxes.T
+    expected = torch.stack(
+        ((x1 + x2) / 200, (y1 + y2) / 180, (x2 - x1) / 100, (y2 - y1) / 90), 1
+    )  # of 90 x 100 pixels
+    torch.testing.assert_close(normalized_boxes(sample), expected)
+    sample.set_metainfo(dict(img_shape=(90, 100, 3)))
+    torch.testing.assert_close(normalized_boxes(sample), expected)
+
+
+def test_the_last_layer_is_that_of_all():
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        loss_cls = dict(type='SigmoidFocalLoss')
+        head = QueryHead(4, embed_dims=16, num_pred_layer=4, train_cfg=None, loss_cls=loss_cls)
+    for parameter in head.parameters():  # as after a training: no two layers alike
+        torch.nn.init.normal_(parameter)
+    states, references = torch.randn(4, 2, 6, 16), list(torch.rand(5, 2, 6, 4))
+    logits, boxes = head.last_layer(states, references)
+    assert torch.equal(logits, head.cls_branches[3](states[3])[None])
+    assert torch.equal(boxes, references[4][None])
+
+
 def test_matched_queries_are_counted_over_all_images():
     none = torch.zeros((2, 0), dtype=torch.long)
     matches = [

@@ -13,3 +13,21 @@ def test_mask_iou_and_nms():
     torch.testing.assert_close(iou[1, 2], torch.tensor(4 / 16), atol=1e-6, rtol=0)
     assert mask_nms(iou, 0.5).tolist() == [True, False, True, True]
     assert mask_nms(iou, 0.7).tolist() == [True, True, True, True]
+    # 1e-6 on both sides: two masks without a pixel are the same, and like no other
+    torch.testing.assert_close(iou[3], torch.tensor([0.0, 0, 0, 1]), atol=1e-6, rtol=0)
+
+
+def test_pixels_are_counted_exactly_at_any_precision():
+    """Of such numbers bfloat16 knows every 256th, half precision none."""
+    masks = torch.zeros(2, 300, 300, dtype=torch.bool)
+    masks[0].view(-1)[:66001] = masks[1].view(-1)[1000:] = True
+    expected = torch.tensor([[1, 65001 / 90000], [65001 / 90000, 1]])
+    torch.testing.assert_close(mask_iou(masks), expected, atol=1e-7, rtol=0)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(mask_iou(masks), expected, atol=1e-7, rtol=0)
+
+
+def test_an_overlap_of_exactly_the_threshold_is_kept():
+    iou = torch.tensor([[1.0, 0.5, 0.1], [0.5, 1, 0.6], [0.1, 0.6, 1]])
+    assert mask_nms(iou, 0.5).tolist() == [True, True, False]
+    assert mask_nms(iou, 0.25).tolist() == [True, False, False]  # what is dropped still suppresses

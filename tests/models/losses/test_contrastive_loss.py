@@ -4,7 +4,7 @@ import torch
 from mmvis_cl.models import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
 
 contrastive_loss = LogSumExpContrastiveLoss()
-auxiliary_cosine_loss = AuxiliaryCosineLoss(negatives_per_positive=10)
+auxiliary_cosine_loss = AuxiliaryCosineLoss()  # ten negatives a positive
 
 
 def masks(*rows):
@@ -41,8 +41,9 @@ def test_contrastive_loss_of_large_similarities_is_finite():
 @pytest.mark.parametrize('positive, negative', [([0, 0], [1, 1]), ([1, 1], [0, 0])])
 def test_contrastive_loss_without_positives_or_negatives(positive, negative):
     similarity = torch.randn(1, 2, requires_grad=True)
-    loss = contrastive_loss(similarity, masks(positive), masks(negative))
-    loss.sum().backward()
+    with torch.autograd.set_detect_anomaly(True):  # no nan on the way to the gradient either
+        loss = contrastive_loss(similarity, masks(positive), masks(negative))
+        loss.sum().backward()
     assert loss.item() == 0
     assert (similarity.grad == 0).all()
 
@@ -60,6 +61,16 @@ def test_auxiliary_loss_draws_ten_negatives_per_positive(num_positive, num_negat
     cosine = torch.where(negative, 1.0, 1.0)  # positives contribute 0, drawn negatives 1 each
     loss = auxiliary_cosine_loss(cosine, positive, negative)
     assert loss.item() == pytest.approx(drawn / (drawn + num_positive))
+
+
+def test_auxiliary_loss_is_the_mean_squared_error_of_the_cosines():
+    """Few negatives, of which all are used; also none, and nothing at all."""
+    cosine = torch.tensor([[0.5, -0.5, 0.25, 0.9], [0.5, 0.9, 0.9, 0.9], [0.9, 0.9, 0.9, 0.9]])
+    positive = masks([1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0])
+    negative = masks([0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0])
+    loss = auxiliary_cosine_loss(cosine, positive, negative)
+    expected = torch.tensor([(0.5**2 + 1.5**2 + 0.25**2) / 3, 0.5**2, 0])
+    torch.testing.assert_close(loss, expected)
 
 
 def test_auxiliary_loss_draws_uniformly():

@@ -54,12 +54,27 @@ def test_weak_detections_start_no_identity():
     assert ids == [0, 1, -1]
 
 
+def test_a_score_of_exactly_the_threshold_starts_no_identity():
+    tracker = MemoryBankTracker(new_thr=0.25, first_thr=0.5)
+    ids, bank = track(tracker, None, 0, one_hot(0, 1), [0.75, 0.5])
+    assert ids == [0, -1]
+    ids, _ = track(tracker, bank, 1, one_hot(0, 2, 3), [0.75, 0.5, 0.25])
+    assert ids == [0, 1, -1]
+
+
 def test_background_is_kept_only_where_it_overlaps_nothing_better():
     tracker = MemoryBankTracker()
     iou = torch.eye(3)
     iou[0, 2] = iou[2, 0] = 0.2
     ids, _ = track(tracker, None, 0, one_hot(0, 1, 2), [0.9, 0.1, 0.1], iou)
     assert ids == [0, -1, -2]
+    # by less than the threshold, and also by a weak one that comes just before
+    tracker = MemoryBankTracker(background_iou_thr=0.25)
+    iou = torch.eye(4)
+    iou[1, 2] = iou[2, 1] = 0.25
+    iou[2, 3] = iou[3, 2] = 0.125
+    ids, _ = track(tracker, None, 0, one_hot(0, 1, 2, 3), [0.9, 0.1, 0.1, 0.1], iou)
+    assert ids == [0, -1, -2, -1]
 
 
 def test_unseen_identities_are_forgotten():
@@ -100,6 +115,27 @@ def test_of_two_similar_identities_the_older_one_wins():
     similarity, num_frames = torch.tensor([[0.70, 0.65]]).numpy(), torch.tensor([2, 9]).numpy()
     assert MemoryBankTracker().match(similarity, num_frames).tolist() == [1]
     assert MemoryBankTracker(frame_weight=False).match(similarity, num_frames).tolist() == [0]
+
+
+def test_what_is_exactly_at_a_threshold_is_below_it():
+    """Of an identity (more than ``match_thr``) and of being similar (more than 0.5)."""
+    tracker = MemoryBankTracker(match_thr=0.75)
+    assert tracker.match(np.array([[0.75]]), np.array([1])).tolist() == [-1]
+    assert tracker.match(np.array([[0.5, 0.75, 0.8]]), np.array([9, 1, 1])).tolist() == [2]
+
+
+def test_one_similar_identity_is_not_weighted_by_its_frames():
+    """Though another was similar before it was taken."""
+    similarity, num_frames = np.array([[0.9, 0.1], [0.8, 0.6]]), np.array([9, 9])
+    assert MemoryBankTracker(match_thr=0.7).match(similarity, num_frames).tolist() == [0, -1]
+
+
+def test_the_numbers_are_the_methods():
+    tracker = MemoryBankTracker()
+    assert (tracker.memory_len, tracker.max_unseen) == (3, 10)
+    assert (tracker.match_thr, tracker.background_iou_thr) == (0.5, 0.05)
+    assert tracker.new_thr == tracker.first_thr == 0.2
+    assert tracker.frame_weight and tracker.temporal_weight
 
 
 def test_two_videos_at_once():

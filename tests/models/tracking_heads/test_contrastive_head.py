@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmvis_cl.models import ContrastiveHead
+from mmvis_cl.models import ContrastiveHead, LogSumExpContrastiveLoss
 
 from release_fixtures import frame_sample  # isort: skip
 
@@ -50,9 +50,16 @@ def test_objects_in_one_frame_only_give_no_term(head):
     both['loss_embed'].backward()
     assert (embeds.grad[0] == 0).all()
     assert (embeds.grad[1] != 0).any()
-    none = head.loss([embeds], *ref, *([s] for s in pair([1, 5], [7])))
-    assert none['loss_embed'].item() == none['loss_embed_aux'].item() == 0
-    assert none['loss_embed'].requires_grad
+    for key_ids, ref_ids in (([1, 5], [7]), ([], [7]), ([], [])):
+        # sums of 0 and of nothing must not become nan
+        few = torch.zeros(len(key_ids), 8, requires_grad=True)
+        others = torch.zeros(1, 30, 8, requires_grad=True)
+        samples = pair(key_ids, ref_ids)
+        none = head.loss([few], others, *ref[1:], *([s] for s in samples))
+        assert none['loss_embed'].item() == none['loss_embed_aux'].item() == 0
+        for loss in none.values():
+            for grad in torch.autograd.grad(loss, (few, others), retain_graph=True):
+                assert (grad == 0).all()
 
 
 def test_two_pairs_at_once_are_the_mean_over_all_objects(head):
@@ -68,3 +75,38 @@ def test_two_pairs_at_once_are_the_mean_over_all_objects(head):
     ]
     for name, value in both.items():
         torch.testing.assert_close(value, (3 * alone[0][name] + 2 * alone[1][name]) / 5)
+
+
+def test_of_one_object_it_is_the_loss_of_that_object(head):
+    """With the weights of the method: 2 for the contrast, 3 for the cosines."""
+    torch.manual_seed(1)
+    ref = torch.randn(1, 30, 8), torch.randn(1, 30, 1), torch.rand(1, 30, 4) * 0.3 + 0.2
+    key_sample, ref_sample = pair([3], [3])
+    embeds = torch.randn(1, 8)
+    head.loss_embed_aux.negatives_per_positive = 1000  # nothing is drawn
+    found = head.loss([embeds], *ref, [key_sample], [ref_sample])
+    positive, negative = head.selector.select(
+        ref[1][0], ref[2][0], torch.tensor([0]), torch.tensor([[0.4, 0.4, 0.2, 0.2]])
+    )
+    contrast = LogSumExpContrastiveLoss()(embeds @ ref[0][0].T, positive, negative)
+    torch.testing.assert_close(found['loss_embed'], 2 * contrast[0])
+    cosine = torch.cosine_similarity(embeds, ref[0][0])
+    error = torch.cat(((cosine[positive[0]] - 1) ** 2, cosine[negative[0]] ** 2))
+    torch.testing.assert_close(found['loss_embed_aux'], 3 * error.mean())
+
+
+def test_embeddings_have_the_channels_asked_for(head):
+    assert head(torch.zeros(2, 16)).shape == (2, 8)
+    assert ContrastiveHead(embed_dims=16)(torch.zeros(2, 16)).shape == (2, 16)
+    assert ContrastiveHead()(torch.zeros(2, 256)).shape == (2, 256)
+
+
+def test_parts_can_be_replaced():
+    head = ContrastiveHead(
+        embed_dims=16,
+        selector=dict(type='mmvis_cl.ReferenceSelector', positive_topk=4),
+        loss_embed=dict(type='mmvis_cl.LogSumExpContrastiveLoss', loss_weight=7.0),
+        loss_embed_aux=dict(type='mmvis_cl.AuxiliaryCosineLoss', loss_weight=8.0),
+    )
+    assert head.selector.positive_topk == 4
+    assert (head.loss_embed.loss_weight, head.loss_embed_aux.loss_weight) == (7, 8)

@@ -25,3 +25,8 @@ def test_the_numbers_are_the_reports():
     """10 IoUs for the positives, 100 for the negatives."""
     selector = ReferenceSelector()
     assert (selector.positive_topk, selector.negative_topk) == (10, 100)
+
+
+def test_the_assigner_can_be_replaced():
+    selector = ReferenceSelector(dict(type='mmvis_cl.OTAAssigner', giou_weight=7.0))
+    assert selector.assigner.giou_weight == 7
