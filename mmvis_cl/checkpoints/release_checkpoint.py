@@ -165,3 +165,8 @@ def name_table(structure: Structure) -> dict[str, str]:
 def is_release(names: Iterable[str]) -> bool:
     """Whether a state dict's names are the release's."""
     return any(name.startswith('detr.detr.') for name in names)
+
+
+def is_our_detr(names: Iterable[str]) -> bool:
+    """Whether a state dict's names are those of our :class:`MaskDeformableDETR`."""
+    return 'detector.level_embed' in names

@@ -139,6 +139,11 @@ class MaskDeformableDETR(DeformableDETR):
         self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
         self.attention = attention
 
+    @property
+    def num_classes(self) -> int:
+        """Classes that it tells apart."""
+        return self.bbox_head.num_classes
+
     def _init_layers(self) -> None:
         self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)
         self.encoder = DeformableEncoder(**self.encoder)
@@ -225,6 +230,13 @@ class MaskDeformableDETR(DeformableDETR):
         losses |= self.mask_head.loss(features, states.states, states.centers, matches, samples)
         return losses, matches
 
+    def confident_queries(self, states: QueryStates, image: int) -> tuple[Tensor, Tensor]:
+        """:meth:`select_queries` of one image, decided on the CPU.
+
+        Some hundred queries are too few to keep a GPU busy, and each look at one waits for it.
+        """
+        return self.select_queries(states.logits[-1, image].cpu(), states.boxes[-1, image].cpu())
+
     def select_queries(self, logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the confident queries of one image and drop duplicates.
 
@@ -248,6 +260,14 @@ class MaskDeformableDETR(DeformableDETR):
             self.test_cfg['nms_iou_thr'],
         )
         return index[keep], prob[index[keep]]
+
+    def class_logits(self, states: QueryStates, image: int, index: Tensor) -> Tensor:
+        """Class logits (n, K) of queries (n,) of one image."""
+        return states.logits[-1, image, index]
+
+    def query_boxes(self, states: QueryStates, image: int, index: Tensor, masks: Tensor) -> Tensor:
+        """Boxes (n, 4; cx, cy, w, h over the unpadded size) of queries (n,) of one image."""
+        return states.boxes[-1, image, index]
 
     def mask_logits(self, states: QueryStates, image: int, index: Tensor, img_shape) -> Tensor:
         """Mask logits of some queries of one image, from the last layer.

@@ -277,11 +277,11 @@ class ContrastiveVIS(BaseMOTModel):
         Returns:
             InstanceData: the identities of the frame.
         """
-        # Some hundred queries are too few to keep a GPU busy, and each look at one waits for it.
-        boxes = states.boxes[-1, t].cpu()
-        index, prob = self.detector.select_queries(states.logits[-1, t].cpu(), boxes)
-        chosen = index.to(states.states.device)
-        with self._autocast(states.states.device):
-            masks = self.detector.mask_logits(states, t, chosen, img_shape)
+        detector, device = self.detector, states.states.device
+        index, prob = detector.confident_queries(states, t)
+        chosen = index.to(device)
+        with self._autocast(device):
+            masks = detector.mask_logits(states, t, chosen, img_shape)
         embeds = self.embed_head(states.states[-1, t, chosen])
-        return session.add_frame(prob, boxes[index], embeds, masks, img_shape)
+        boxes = detector.query_boxes(states, t, index, masks)
+        return session.add_frame(prob, boxes, embeds, masks, img_shape)
