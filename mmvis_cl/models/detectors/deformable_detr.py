@@ -19,6 +19,8 @@ from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
 
+from .image_network import ImageNetwork
+
 
 class QueryStates(NamedTuple):
     """What the transformer knows of B images after L decoder layers with Q queries.
@@ -43,7 +45,7 @@ class QueryStates(NamedTuple):
 
 
 @MODELS.register_module()
-class MaskDeformableDETR(DeformableDETR):
+class MaskDeformableDETR(ImageNetwork, DeformableDETR):
     """mmdet's Deformable DETR with box refinement, OTA matching and dynamic masks.
 
     One stage; mmdet's encoder and decoder with our attention. Widths and counts are given here once
@@ -230,13 +232,6 @@ class MaskDeformableDETR(DeformableDETR):
         losses |= self.mask_head.loss(features, states.states, states.centers, matches, samples)
         return losses, matches
 
-    def confident_queries(self, states: QueryStates, image: int) -> tuple[Tensor, Tensor]:
-        """:meth:`select_queries` of one image, decided on the CPU.
-
-        Some hundred queries are too few to keep a GPU busy, and each look at one waits for it.
-        """
-        return self.select_queries(states.logits[-1, image].cpu(), states.boxes[-1, image].cpu())
-
     def select_queries(self, logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the confident queries of one image and drop duplicates.
 
@@ -260,14 +255,6 @@ class MaskDeformableDETR(DeformableDETR):
             self.test_cfg['nms_iou_thr'],
         )
         return index[keep], prob[index[keep]]
-
-    def class_logits(self, states: QueryStates, image: int, index: Tensor) -> Tensor:
-        """Class logits (n, K) of queries (n,) of one image."""
-        return states.logits[-1, image, index]
-
-    def query_boxes(self, states: QueryStates, image: int, index: Tensor, masks: Tensor) -> Tensor:
-        """Boxes (n, 4; cx, cy, w, h over the unpadded size) of queries (n,) of one image."""
-        return states.boxes[-1, image, index]
 
     def mask_logits(self, states: QueryStates, image: int, index: Tensor, img_shape) -> Tensor:
         """Mask logits of some queries of one image, from the last layer.

@@ -11,6 +11,8 @@ from torch import Tensor
 from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 
+from .image_network import ImageNetwork
+
 
 class MaskQueryStates(NamedTuple):
     """What the decoder knows of B images after L predictions with Q queries.
@@ -46,7 +48,7 @@ class MaskQueryStates(NamedTuple):
 
 
 @MODELS.register_module()
-class QueryMaskFormer(MaskFormer):
+class QueryMaskFormer(ImageNetwork, MaskFormer):
     """mmdet's MaskFormer or Mask2Former with what :class:`ContrastiveVIS` asks of its detector.
 
     The losses are mmdet's. The embedding head gets the queries' states after the last layer, the
@@ -147,7 +149,7 @@ class QueryMaskFormer(MaskFormer):
         return losses, matches
 
     def confident_queries(self, states: MaskQueryStates, image: int) -> tuple[Tensor, Tensor]:
-        """:meth:`select_queries` of one image, decided on the CPU."""
+        """:meth:`select_queries` of one image, which needs no boxes, decided on the CPU."""
         return self.select_queries(states.logits[-1, image].cpu())
 
     def select_queries(self, logits: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
