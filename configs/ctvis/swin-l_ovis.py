@@ -6,4 +6,4 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(detector=dict(panoptic_head=dict(num_classes=25)))
+model = dict(detector=dict(panoptic_head=dict(num_classes=25)), test_cfg=dict(max_tracks=25))

@@ -14,4 +14,5 @@ model = dict(
         ),
         train_cfg=dict(num_points=256),
     ),
+    test_cfg=dict(max_tracks=5),
 )

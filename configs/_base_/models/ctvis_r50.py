@@ -58,6 +58,28 @@ model = dict(
         loss_embed=dict(type='LogSumExpContrastiveLoss', loss_weight=2.0),
         loss_embed_aux=dict(type='AuxiliaryCosineLoss', loss_weight=3.0),
     ),
-    tracker=dict(type='MemoryBankTracker'),
-    test_cfg=dict(mask_nms_thr=0.6, result_score_thr=0.05),
+    # As the release, for all data sets.
+    tracker=dict(
+        type='MemoryBankTracker',
+        memory='guided',
+        memory_len=10,
+        match_thr=0.3,
+        similar_thr=0.3,
+        new_thr=0.01,
+        first_thr=0.01,
+        max_unseen=21,
+        frame_weight=True,
+    ),
+    test_cfg=dict(
+        mask_nms_thr=0.6,
+        greedy_nms=True,
+        score_mean='logits',
+        max_tracks=40,  # as many as there are classes
+        result_score_thr=-1.0,  # none; masks without a pixel make a score of 0
+        smooth_masks=True,
+        mask_quality=True,
+        noise_from_frame=9,
+        noise_min_frames=3,
+        frames_per_pass=5,
+    ),
 )

@@ -20,7 +20,13 @@ class FrameStates(Protocol):
 
 
 class ImageNetwork:
-    """Looks at single queries of the last layer, for networks that have :class:`FrameStates`."""
+    """Looks at single queries of the last layer, for networks that have :class:`FrameStates`.
+
+    Attributes:
+        class_logits_are (str): their kind, see ``scores_are`` of :class:`VideoResult`.
+    """
+
+    class_logits_are = 'logits'
 
     def confident_queries(self, states: FrameStates, image: int) -> tuple[Tensor, Tensor]:
         """``select_queries`` of one image, decided on the CPU.

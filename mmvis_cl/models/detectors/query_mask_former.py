@@ -62,6 +62,8 @@ class QueryMaskFormer(ImageNetwork, MaskFormer):
             scoring more are kept (the best one if there is none).
     """
 
+    class_logits_are = 'logits with background'
+
     def __init__(
         self, panoptic_head: dict, panoptic_fusion_head: dict | None = None, **kwargs
     ) -> None:
