@@ -39,3 +39,10 @@ COCO_TO_VIS = {
         'truck': 'Vehical',
     },
 }
+
+# As CTVIS's release has it: bicycles and skis count, for OVIS no birds.
+_CTVIS = dict(bicycle='motorbike', skis='snowboard')
+CTVIS_COCO_TO_VIS = {
+    **{year: {**COCO_TO_VIS[year], **_CTVIS} for year in ('2019', '2021', '2022')},
+    'ovis': {name: to for name, to in COCO_TO_VIS['ovis'].items() if name != 'bird'},
+}

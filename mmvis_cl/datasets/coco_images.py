@@ -25,7 +25,7 @@ from .annotation_file import (
     require,
 )
 from .class_lists import class_list
-from .coco_classes import COCO_TO_VIS
+from .coco_classes import COCO_TO_VIS, CTVIS_COCO_TO_VIS
 from .seeded_sampler import seed_sample
 from .segmentations import check_image_mask
 
@@ -42,8 +42,9 @@ class COCOImages(CocoDataset):
         classes: 'coco' for its 80; '2019', '2021', '2022' or 'ovis' for the lists of YouTube-VIS
             and OVIS; a sequence of names; or None for the categories of the file in its order.
         class_map: Which class a category of the file is: a dict {category: class}, or 'coco' for
-            `COCO_TO_VIS` of ``classes``, which must be one of the VIS lists then. None: they have
-            the same names. Several categories may be one class.
+            `COCO_TO_VIS` of ``classes``, which must be one of the VIS lists then, or 'ctvis' for
+            what CTVIS's release takes. None: they have the same names. Several categories may be
+            one class.
         metainfo: Further information on the data set.
         data_prefix: ``dict(img=...)``, the folder that the file's image paths start from.
         absolute_paths: Take images that the file names by absolute paths. By default only those
@@ -71,14 +72,19 @@ class COCOImages(CocoDataset):
         **kwargs,
     ) -> None:
         self._absolute_paths = absolute_paths
-        if class_map == 'coco':
+        if isinstance(class_map, str):
+            tables = dict(coco=COCO_TO_VIS, ctvis=CTVIS_COCO_TO_VIS)
+            if class_map not in tables:
+                raise InputError(
+                    f"COCOImages: class_map={class_map!r}; give 'coco', 'ctvis' or a dict"
+                )
             if not isinstance(classes, str) or classes not in COCO_TO_VIS:
                 raise InputError(
-                    f"COCOImages: class_map='coco' leads to the classes of "
+                    f'COCOImages: class_map={class_map!r} leads to the classes of '
                     f'{", ".join(map(repr, COCO_TO_VIS))}, but classes={classes!r}; '
                     'give one of them, or a dict as class_map'
                 )
-            class_map = COCO_TO_VIS[classes]
+            class_map = tables[class_map][classes]
         self.class_map = class_map
         if isinstance(classes, str) and classes != 'coco':
             classes = class_list(classes)

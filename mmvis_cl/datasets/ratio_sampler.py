@@ -23,13 +23,18 @@ class RatioSampler(SeededInfiniteSampler):
         dataset (Sized): mmengine's or mmdet's ``ConcatDataset``.
         ratio (Sequence[float]): a number above 0 for each of its data sets, in their order; [3, 1]
             takes three samples of the first for one of the second.
+        per_batch (int): each process draws a data set anew after so many samples: with
+            the loader's ``batch_size`` a batch is of one data set.
         **kwargs: Arguments of :class:`SeededInfiniteSampler`.
 
     Raises:
-        InputError: there is not one positive number for each data set, or their classes differ.
+        InputError: there is not one positive number for each data set, their classes differ, or
+            ``per_batch`` is below 1.
     """
 
-    def __init__(self, dataset: Sized, ratio: Sequence[float], **kwargs) -> None:
+    def __init__(
+        self, dataset: Sized, ratio: Sequence[float], per_batch: int = 1, **kwargs
+    ) -> None:
         parts = getattr(dataset, 'datasets', None)
         if parts is None:
             raise InputError(
@@ -46,7 +51,10 @@ class RatioSampler(SeededInfiniteSampler):
                 f'RatioSampler: ratio={list(ratio)} for {len(parts)} data sets; give one number '
                 'above 0 for each'
             )
+        if per_batch < 1:
+            raise InputError(f'RatioSampler: per_batch={per_batch}; give at least 1')
         super().__init__(dataset, **kwargs)
+        self.per_batch = per_batch
         self.ratio = list(ratio)
         self.sizes = [len(part) for part in parts]
 
@@ -59,8 +67,16 @@ class RatioSampler(SeededInfiniteSampler):
         choice = self._generator(len(streams))
         weights = torch.tensor(self.ratio, dtype=torch.float64)
         while True:
-            for part in torch.multinomial(weights, 1024, replacement=True, generator=choice):
+            for part in self._parts(weights, choice):
                 yield next(streams[part])
+
+    def _parts(self, weights: torch.Tensor, choice: torch.Generator) -> Iterator[int]:
+        """Which data set some samples are of, those of all processes in turn."""
+        if self.per_batch == 1:
+            yield from torch.multinomial(weights, 1024, replacement=True, generator=choice).tolist()
+            return
+        of_process = torch.multinomial(weights, self.world_size, True, generator=choice).tolist()
+        yield from of_process * self.per_batch
 
     def _indices_of_part(self, part: int, start: int, size: int) -> Iterator[int]:
         generator = self._generator(part)

@@ -15,6 +15,7 @@ from mmvis_cl.models.task_modules.ota_assigner import OTAAssigner, OTAMatch
 from mmvis_cl.models.trackers.box_iou_tracker import BoxIoUTracker
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
 from mmvis_cl.models.trackers.roi_tracker import RoITracker
+from mmvis_cl.models.tracking_heads.clip_contrastive_head import ClipContrastiveHead
 from mmvis_cl.models.tracking_heads.contrastive_head import ContrastiveHead
 from mmvis_cl.models.tracking_heads.reference_selector import ReferenceSelector
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
@@ -26,6 +27,7 @@ from .backbones import TimmBackbone
 __all__ = [
     'AuxiliaryCosineLoss',
     'BoxIoUTracker',
+    'ClipContrastiveHead',
     'ContrastiveHead',
     'ContrastiveVIS',
     'DynamicMaskHead',

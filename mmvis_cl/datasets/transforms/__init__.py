@@ -2,8 +2,9 @@
 
 from .formatting import PackVISInputs
 from .frame_sampling import KeyRefFrameSample
-from .instances import BoxesFromMasks
+from .instances import BoxesFromMasks, LostObjects
 from .loading import LoadFrame
+from .moving_camera import MovingCrop, MovingRotation
 from .pseudo_pair import PseudoPair
 from .resize import AlignedResize
 
@@ -12,6 +13,9 @@ __all__ = [
     'BoxesFromMasks',
     'KeyRefFrameSample',
     'LoadFrame',
+    'LostObjects',
+    'MovingCrop',
+    'MovingRotation',
     'PackVISInputs',
     'PseudoPair',
 ]

@@ -2,7 +2,11 @@
 
 from typing import Protocol
 
+import torch
+from mmdet.structures import SampleList
 from torch import Tensor
+
+from mmvis_cl.models.task_modules.clip_objects import ClipObjects, ClipQueries
 
 
 class FrameStates(Protocol):
@@ -42,3 +46,28 @@ class ImageNetwork:
     def query_boxes(self, states: FrameStates, image: int, index: Tensor, masks: Tensor) -> Tensor:
         """Boxes (n, 4; cx, cy, w, h over the unpadded size) of queries (n,) with these masks."""
         return states.boxes[-1, image, index]
+
+    def loss_of_clips(
+        self, states: FrameStates, frames: SampleList, clips: list[ClipObjects]
+    ) -> tuple[dict[str, Tensor], list[ClipQueries]]:
+        """Losses of all frames, and the queries of each clip's objects.
+
+        Args:
+            states (FrameStates): of B clips of T frames, one clip after the other.
+            frames (list[DetDataSample]): B * T samples with ``gt_instances``.
+            clips (list[ClipObjects]): of B clips.
+
+        Returns:
+            tuple[dict, list[ClipQueries]]: the losses, and the queries that learn the objects: the
+            best ones by the matching of the losses.
+        """
+        losses, matches = self.loss_of_states(states, frames)
+        queries, rest = [], iter(matches)
+        for clip in clips:
+            best, own = [], []
+            for place, match in zip(clip.place, rest, strict=False):
+                none = match.best_query.new_full((1,), -1)
+                best.append(torch.cat((match.best_query[-1], none))[place])  # at -1: none
+                own.append((match.objects[-1] == place[:, None]) & (place[:, None] >= 0))
+            queries.append(ClipQueries(torch.stack(best), torch.stack(own)))
+        return losses, queries

@@ -6,8 +6,11 @@ import torch
 from mmdet.models.detectors import MaskFormer
 from mmdet.structures import SampleList
 from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmvis_cl.errors import InputError
+from mmvis_cl.models.task_modules.clip_objects import ClipObjects, ClipQueries
 from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 
@@ -59,7 +62,9 @@ class QueryMaskFormer(ImageNetwork, MaskFormer):
         panoptic_fusion_head (dict, optional): what mmdet makes results of single images with; by
             default for the classes of ``panoptic_head``.
         **kwargs: of mmdet's ``Mask2Former``. Of ``test_cfg``, ``score_thr`` is used: queries
-            scoring more are kept (the best one if there is none).
+            scoring more are kept (the best one if there is none). ``stretched_masks`` of
+            ``train_cfg`` lets the matching of a clip's objects compare masks of the unpadded size
+            with predictions of the padded one, as the release does.
     """
 
     class_logits_are = 'logits with background'
@@ -131,24 +136,67 @@ class QueryMaskFormer(ImageNetwork, MaskFormer):
         Returns:
             tuple[dict, list[OTAMatch]]: the losses, and a match for each image.
         """
+        losses, truth = self._losses(states, samples)
+        # get_targets() cannot return sampling results: it adds their list to a tuple
+        matches = []
+        for i, objects in enumerate(truth):
+            query = self._match(states, i, objects)
+            if len(query) > states.states.shape[2]:
+                raise InputError(
+                    f'an image has {len(query)} objects for {states.states.shape[2]} queries; give '
+                    'panoptic_head more (num_queries)'
+                )
+            query_object = query.new_full((states.states.shape[2],), -1)
+            # one to one, so every object has a query
+            query_object[query] = torch.arange(len(query), device=query.device)
+            matches.append(OTAMatch(query_object[None], query[None]))
+        return losses, matches
+
+    def loss_of_clips(
+        self, states: MaskQueryStates, frames: SampleList, clips: list[ClipObjects]
+    ) -> tuple[dict[str, Tensor], list[ClipQueries]]:
+        """mmdet's losses of all frames, and the queries of each clip's objects.
+
+        As CTVIS has it, these come from a matching of their own, in which all objects of a clip
+        take part in all of its frames: where one is not annotated, with an empty mask and the class
+        'no object', so that it takes a query from the others.
+
+        Args: see :meth:`ImageNetwork.loss_of_clips`; the masks are padded to the input's size.
+        """
+        losses, truth = self._losses(states, frames)
+        queries, index = [], iter(range(len(frames)))
+        for clip in clips:
+            best = []
+            for place, labels in zip(clip.place, clip.labels, strict=True):
+                i = next(index)
+                masks = truth[i].masks
+                masks = torch.cat((masks, masks.new_zeros((1, *masks.shape[1:]))))[place]
+                if self.train_cfg.get('stretched_masks'):
+                    h, w = frames[i].img_shape[:2]
+                    masks = masks[:, :h, :w]
+                query = self._match(states, i, InstanceData(labels=labels, masks=masks))
+                best.append(query.where(place >= 0, -1))
+            best = torch.stack(best)
+            every = torch.arange(states.states.shape[2], device=best.device)
+            queries.append(ClipQueries(best, best[..., None] == every))
+        return losses, queries
+
+    def _losses(
+        self, states: MaskQueryStates, samples: SampleList
+    ) -> tuple[dict[str, Tensor], list[InstanceData]]:
+        """mmdet's losses, and each image's labels and masks as its matching takes them."""
         head = self.panoptic_head
         truth = head.preprocess_gt([s.gt_instances for s in samples], [None] * len(samples))
         metas = [s.metainfo for s in samples]
-        losses = head.loss_by_feat(states.cls_scores, states.masks, truth, metas)
+        return head.loss_by_feat(states.cls_scores, states.masks, truth, metas), truth
 
-        matches = []
-        for cls_score, mask, objects, meta in zip(
-            states.cls_scores[-1].detach(), states.masks[-1].detach(), truth, metas, strict=True
-        ):
-            # get_targets() cannot return sampling results: it adds their list to a tuple
-            result = head._get_targets_single(cls_score, mask, objects, meta)[-1]
-            query_object = result.pos_inds.new_full((states.states.shape[2],), -1)
-            query_object[result.pos_inds] = result.pos_assigned_gt_inds
-            # one to one, so every object has a query
-            best = result.pos_inds[result.pos_assigned_gt_inds.argsort()]
-            assert len(best) == len(objects.labels)
-            matches.append(OTAMatch(query_object[None], best[None]))
-        return losses, matches
+    def _match(self, states: MaskQueryStates, image: int, objects: InstanceData) -> Tensor:
+        """The query of each object (n,) of an image, by mmdet's matching of the last prediction."""
+        scores, masks = states.cls_scores[-1][image].detach(), states.masks[-1][image].detach()
+        result = self.panoptic_head._get_targets_single(scores, masks, objects, {})[-1]
+        query = result.pos_inds.new_full((len(objects.labels),), -1)
+        query[result.pos_assigned_gt_inds] = result.pos_inds
+        return query
 
     def confident_queries(self, states: MaskQueryStates, image: int) -> tuple[Tensor, Tensor]:
         """:meth:`select_queries` of one image, which needs no boxes, decided on the CPU."""

@@ -46,12 +46,12 @@ class AuxiliaryCosineLoss(nn.Module):
     """Mean of (cosine - target)^2 over the positives (1) and a random draw of the negatives (0).
 
     Args:
-        negatives_per_positive (int): negatives drawn per positive, without repetition; as many as
-            for one positive where there is none, all where there are fewer.
+        negatives_per_positive (int, optional): negatives drawn per positive, without repetition; as
+            many as for one positive where there is none, all where there are fewer or if None.
         loss_weight (float): factor on the result.
     """
 
-    def __init__(self, negatives_per_positive: int = 10, loss_weight: float = 1.0) -> None:
+    def __init__(self, negatives_per_positive: int | None = 10, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.negatives_per_positive = negatives_per_positive
         self.loss_weight = loss_weight
@@ -67,11 +67,16 @@ class AuxiliaryCosineLoss(nn.Module):
         Returns:
             Tensor: (n,), in [0, 4] times ``loss_weight``.
         """
-        wanted = self.negatives_per_positive * positive.sum(1, keepdim=True).clamp(min=1)
         cosine = cosine.float()
-        # the rank of a random number among the negatives' random numbers: a uniform draw
-        lot = torch.rand_like(cosine).masked_fill(~negative, torch.inf)
-        drawn = negative & (lot.argsort(1).argsort(1) < wanted)
-        used = positive | drawn
+        used = positive | self._drawn(cosine, positive, negative)
         error = (cosine - positive.float()) ** 2
         return self.loss_weight * (error * used).sum(1) / used.sum(1).clamp(min=1)
+
+    def _drawn(self, cosine: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """The negatives that count, (n, Q) bool."""
+        if self.negatives_per_positive is None:
+            return negative
+        wanted = self.negatives_per_positive * positive.sum(1, keepdim=True).clamp(min=1)
+        # the rank of a random number among the negatives' random numbers: a uniform draw
+        lot = torch.rand_like(cosine).masked_fill(~negative, torch.inf)
+        return negative & (lot.argsort(1).argsort(1) < wanted)

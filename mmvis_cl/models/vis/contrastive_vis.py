@@ -13,6 +13,8 @@ from torch import Tensor
 from mmvis_cl.config.checks import check_keys
 from mmvis_cl.errors import InputError
 from mmvis_cl.models.detectors.deformable_detr import QueryStates, unpadded_samples
+from mmvis_cl.models.task_modules.clip_objects import clip_objects
+from mmvis_cl.models.tracking_heads.clip_contrastive_head import ClipContrastiveHead
 from mmvis_cl.models.vis.video_session import VideoSession
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import VideoResult
@@ -30,11 +32,14 @@ class ContrastiveVIS(BaseMOTModel):
     """Online video instance segmentation with contrastive embeddings.
 
     Training takes a key and a reference frame of each video: classes, boxes and masks are learned
-    on the key frame, embeddings between the two. At test time the frames come in order.
+    on the key frame, embeddings between the two. Or it takes clips, and all is learned on all
+    frames. At test time the frames come in order.
 
     Args:
-        detector (dict): the image network, a :class:`MaskDeformableDETR`.
-        embed_head (dict): a :class:`ContrastiveHead`; its ``embed_dims`` is set.
+        detector (dict): the image network, a :class:`MaskDeformableDETR` or a
+            :class:`QueryMaskFormer`.
+        embed_head (dict): a :class:`ContrastiveHead`, for clips a :class:`ClipContrastiveHead`; its
+            ``embed_dims`` is set.
         tracker (dict): a :class:`MemoryBankTracker`.
         test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
             an identity with a score above it gives a track; ``score_mean``, what of the class
@@ -89,11 +94,12 @@ class ContrastiveVIS(BaseMOTModel):
         self.session: VideoSession | None = None
 
     def loss(self, inputs: Tensor, data_samples: TrackSampleList, **kwargs) -> dict[str, Tensor]:
-        """Losses of a batch of frame pairs.
+        """Losses of a batch of frame pairs, or of clips for a :class:`ClipContrastiveHead`.
 
         Args:
-            inputs (Tensor): (N, 2, 3, H, W), key frame first.
-            data_samples (list[TrackDataSample]): N samples of 2 frames with ``gt_instances``
+            inputs (Tensor): (N, 2, 3, H, W), key frame first; clips (N, T, 3, H, W) in order of
+                time.
+            data_samples (list[TrackDataSample]): N samples of 2 or T frames with ``gt_instances``
                 (bboxes, labels, masks, instances_ids).
 
         Returns:
@@ -101,6 +107,8 @@ class ContrastiveVIS(BaseMOTModel):
             ``loss_dice`` with ``d0.`` ... for the layers before the last, ``loss_embed``,
             ``loss_embed_aux``.
         """
+        if isinstance(self.embed_head, ClipContrastiveHead):
+            return self.loss_of_clips(inputs, data_samples)
         n = len(data_samples)
         samples = [sample[t] for t in (0, 1) for sample in data_samples]
         states = self.detector.query_states(inputs.transpose(0, 1).flatten(0, 1), samples)
@@ -123,6 +131,15 @@ class ContrastiveVIS(BaseMOTModel):
             refs,
         )
         return losses
+
+    def loss_of_clips(self, inputs: Tensor, data_samples: TrackSampleList) -> dict[str, Tensor]:
+        """See :meth:`loss`: classes, boxes and masks of all frames, embeddings of whole clips."""
+        frames = [frame for clip in data_samples for frame in clip]
+        states = self.detector.query_states(inputs.flatten(0, 1), frames)
+        clips = [clip_objects(list(clip), self.detector.num_classes) for clip in data_samples]
+        losses, queries = self.detector.loss_of_clips(states, frames, clips)
+        embeds = self.embed_head(states.states[-1]).unflatten(0, inputs.shape[:2])
+        return losses | self.embed_head.loss_of_clips(embeds, queries)
 
     def predict(
         self,
