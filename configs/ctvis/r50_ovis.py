@@ -1,7 +1,7 @@
 # CTVIS, ResNet-50, on OVIS.
 _base_ = [
     '../_base_/models/ctvis_r50.py',
-    '../_base_/datasets/ovis.py',
+    '../_base_/datasets/ctvis_ovis.py',
     '../_base_/schedules/ctvis_16k.py',
     '../_base_/default_runtime.py',
 ]

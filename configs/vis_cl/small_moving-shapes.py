@@ -2,6 +2,7 @@
 _base_ = [
     '../_base_/models/contrastive_vis_r50.py',
     '../_base_/datasets/moving_shapes.py',
+    '../_base_/schedules/small_2k.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -38,24 +39,4 @@ model = dict(
     ),
 )
 
-max_iters = 2000
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=500)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4, fused=True),
-    clip_grad=dict(max_norm=0.1, norm_type=2),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=False,
-        begin=50,
-        end=max_iters,
-        T_max=max_iters - 50,
-        eta_min_ratio=0.01,
-    ),
-]
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))

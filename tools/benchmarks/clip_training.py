@@ -1,0 +1,202 @@
+"""Training by pairs against training by clips, and what each does to either network.
+
+``python tools/benchmarks/clip_training.py OUT --data DATA [--weights FILE]`` trains the report's
+network and CTVIS's, each once by pairs of frames and once by clips of four with the memory in
+training, on the videos of DATA (train.json, valid.json, JPEGImages/), with as many frames an
+iteration, and tests each with the report's memory and with the guided one. FILE are ImageNet
+weights of timm's ``tf_efficientnet_lite0`` for both. Without DATA it makes moving shapes in videos
+of 48 frames, in which objects are gone for long. What is done already is skipped, so that it goes
+on where it was stopped; the table, Markdown, is printed and written to OUT/table.md.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from statistics import mean, pstdev
+
+from mmengine.config import Config
+
+from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
+from mmvis_cl.engine.cli import one_line_errors
+from mmvis_cl.errors import InputError
+from mmvis_cl.evaluation import evaluate_tracks
+from mmvis_cl.files import whole_file
+from mmvis_cl.visualization.comparison import Comparison
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
+NETWORKS = dict(report='vis_cl', ctvis='ctvis')
+TRAININGS = 'pairs', 'clips'
+MEMORIES = dict(mean=dict(memory='mean', memory_len=3), guided=dict(memory='guided', memory_len=10))
+SCORES = 'AP', 'AP50', 'AR10', 'switches'
+FRAMES = 8  # in an iteration, whether as 4 pairs or as 2 clips
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('out', type=Path, help='folder of runs and table')
+    parser.add_argument('--data', type=Path, help='train.json, valid.json and JPEGImages/')
+    parser.add_argument('--weights', type=Path, help='ImageNet weights of the backbone')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--iterations', type=int, default=600)
+    return parser.parse_args()
+
+
+def backbone_of(network: str, weights: Path | None) -> dict:
+    """EfficientNet-Lite0, 4.7 million parameters: the maps that the network wants."""
+    finest = 1 if network == 'ctvis' else 2
+    strides = (4, 8, 16, 32)[finest - 1 :]
+    return dict(
+        _delete_=True,
+        type='TimmBackbone',
+        model_name='tf_efficientnet_lite0',
+        pretrained=False if weights is None else str(weights.resolve()),
+        out_indices=tuple(range(finest, 5)),
+        strides=strides,
+        freeze_batch_norm=weights is not None,
+    )
+
+
+def config_of(network: str, training: str, args: argparse.Namespace, data: Path) -> Config:
+    """The small config of the network, for this data set, training and number of iterations."""
+    base = 'small_moving-shapes' if args.data is None else 'small_paste'
+    cfg = Config.fromfile(CONFIGS / NETWORKS[network] / f'{base}.py')
+    of_clips = Config.fromfile(CONFIGS / 'ctvis' / f'{base}.py')
+    of_pairs = Config.fromfile(CONFIGS / 'vis_cl' / f'{base}.py')
+    source = of_clips if training == 'clips' else of_pairs
+    cfg.model.embed_head = source.model.embed_head
+    cfg.model.both_ways = training == 'pairs'
+    cfg.train_dataloader = source.train_dataloader
+    channels = [40, 112, 320] if network == 'report' else [24, 40, 112, 320]
+    part = cfg.model.detector.neck if network == 'report' else cfg.model.detector.panoptic_head
+    if args.weights is not None:
+        cfg.model.detector.backbone = backbone_of(network, args.weights)
+        del cfg.model.detector.backbone['_delete_']
+        part.in_channels = channels
+        cfg.model.data_preprocessor.update(mean=[127.5] * 3, std=[127.5] * 3)
+        cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=dict(lr_mult=0.1)))
+    for name in ('train', 'val', 'test'):
+        loader = cfg[f'{name}_dataloader']
+        loader.dataset.data_root = f'{data}/'
+        loader.update(num_workers=0, persistent_workers=False)
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
+        evaluator.ann_file = str(data / 'valid.json')
+    warm_up, decay = cfg.param_scheduler
+    decay.update(end=args.iterations, T_max=args.iterations - warm_up.end)
+    cfg.train_cfg.update(
+        max_iters=args.iterations, val_begin=args.iterations + 1, val_interval=args.iterations
+    )
+    cfg.default_hooks.checkpoint.update(interval=100, max_keep_ckpts=1)
+    return cfg
+
+
+def run(tool: str, *args: object, log: Path) -> None:
+    """Run a tool in a process of its own.
+
+    Raises:
+        InputError: It failed.
+    """
+    with open(log, 'a') as file:
+        command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)]
+        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT).returncode:
+            raise InputError(f'{tool} failed; see the end of {log}')
+
+
+def trained(name: str, cfg: Config, seed: int, out: Path) -> tuple[Path, Path]:
+    """The config file and the checkpoint of a training, which is done or gone on with."""
+    folder = out / f'{name}_seed{seed}'
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / 'config.py'
+    cfg.randomness = dict(seed=seed)
+    cfg.dump(config)
+    checkpoint = folder / f'iter_{cfg.train_cfg.max_iters}.pth'
+    if not checkpoint.exists():
+        more = ['--resume'] if (folder / 'last_checkpoint').exists() else []
+        run('train.py', config, '--work-dir', folder, *more, log=folder / 'train.txt')
+    return config, checkpoint
+
+
+def tested(config: Path, checkpoint: Path, memory: str, data: Path) -> dict[str, float]:
+    """Scores of a checkpoint with a memory."""
+    folder = checkpoint.parent
+    scores, results = folder / f'scores_{memory}.json', folder / f'results_{memory}.json'
+    if not scores.exists():
+        options = [f'model.tracker.{key}={value}' for key, value in MEMORIES[memory].items()]
+        options = ['--work-dir', folder / 'test', '--out', results, '--cfg-options', *options]
+        run('test.py', config, checkpoint, *options, log=folder / 'test.txt')
+        figures = evaluate_tracks(str(results), str(data / 'valid.json'))
+        found = {key: figures[key] for key in ('AP', 'AP50', 'AR10')}
+        found['switches'] = identity_switches(data / 'valid.json', results)
+        with whole_file(str(scores)) as file:
+            json.dump(found, file)
+    return json.loads(scores.read_text())
+
+
+def identity_switches(annotations: Path, results: Path) -> int:
+    """How often objects change their identity, in the best tracks of each video, one an object."""
+    content = json.loads(annotations.read_text())
+    names = {category['id']: category['name'] for category in content['categories']}
+    found, total = json.loads(results.read_text()), Counter()
+    for video in content['videos']:
+        objects = [a for a in content['annotations'] if a['video_id'] == video['id']]
+        tracks = [track for track in found if track['video_id'] == video['id']]
+        masks = {}
+        for track in sorted(tracks, key=lambda track: -track['score']):
+            masks.setdefault(json.dumps(track['segmentations']), track)
+        best = list(masks.values())[: len(objects)]
+        comparison = Comparison(video, objects, dict(ours=best), names, score_thr=-1)
+        total.update(comparison.counts()['ours'])
+    return total['switches']
+
+
+def table_of(scores: dict[tuple[str, str, str], list[dict]], iterations: int) -> str:
+    """Mean and spread over the seeds, Markdown."""
+    lines = [
+        f'{iterations} iterations of {FRAMES} frames',
+        '',
+        '| network | training | memory in testing | ' + ' | '.join(SCORES) + ' | seeds |',
+        '| --- | --- | --- ' + '| ---: ' * (len(SCORES) + 1) + '|',
+    ]
+    for key, runs in scores.items():
+        cells = []
+        for name in SCORES:
+            values, digits = [each[name] for each in runs], 0 if name == 'switches' else 3
+            cells.append(f'{mean(values):.{digits}f} ± {pstdev(values):.{digits}f}')
+        lines.append('| ' + ' | '.join((*key, *cells, str(len(runs)))) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def main() -> None:
+    args = parse_args()
+    if args.iterations < 100:
+        raise InputError(f'--iterations {args.iterations}: the warm-up alone takes 50; give 100')
+    data = args.data
+    if data is None:
+        data = args.out / 'shapes'
+        args.out.mkdir(parents=True, exist_ok=True)
+        make_moving_shapes(data, seed=5, train_videos=160, valid_videos=16, length=48)
+    for path in filter(None, (data / 'train.json', data / 'valid.json', args.weights)):
+        if not path.is_file():
+            raise InputError(f'{path}: there is no such file; give the right folder or file')
+    data = data.resolve()
+    scores: dict[tuple[str, str, str], list[dict]] = {}
+    for seed in args.seeds:  # all of one seed before the next: a table as soon as possible
+        for network in NETWORKS:
+            for training in TRAININGS:
+                cfg = config_of(network, training, args, data)
+                config, checkpoint = trained(f'{network}_{training}', cfg, seed, args.out)
+                for memory in MEMORIES:
+                    found = tested(config, checkpoint, memory, data)
+                    scores.setdefault((network, training, memory), []).append(found)
+                table = table_of(scores, args.iterations)
+                with whole_file(str(args.out / 'table.md')) as file:
+                    file.write(table)
+    print(table)
+
+
+if __name__ == '__main__':
+    with one_line_errors():
+        main()
