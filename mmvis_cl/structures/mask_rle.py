@@ -158,9 +158,9 @@ def encode_with_quality(
         return encode_from_runs(masks), quality
     if not len(logits):
         return [], quality
-    values = positive_windows(logits.detach(), img_shape, out_shape, flip, smooth, values=True)
+    found = positive_windows(logits.detach(), img_shape, out_shape, flip, smooth, values=True)
     windows = []
-    for i, (row, column, window) in enumerate(values):
+    for i, (row, column, window) in enumerate(found):
         positive = window > 0
         inside = window[positive]
         quality[i] = (1 / (1 + np.exp(-inside))).sum(dtype=np.float64), len(inside)

@@ -129,7 +129,7 @@ class MemoryBankTracker(BaseModule):
         self.temporal_weight = temporal_weight
         self.similar_thr = similar_thr
         if memory not in ('mean', 'guided'):
-            raise InputError(f"memory={memory!r} of MemoryBankTracker: must be 'mean' or 'guided'")
+            raise InputError(f"MemoryBankTracker has no memory={memory!r}; give 'mean' or 'guided'")
         self.memory = memory
 
     @torch.no_grad()

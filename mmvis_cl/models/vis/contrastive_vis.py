@@ -82,7 +82,8 @@ class ContrastiveVIS(BaseMOTModel):
             raise InputError('test_cfg.frames_per_pass: at least 1 is needed')
         if test_cfg.get('score_mean', 'logits') not in ('probabilities', 'logits'):
             raise InputError(
-                f'test_cfg.score_mean={test_cfg["score_mean"]!r}: must be probabilities or logits'
+                f'test_cfg has no score_mean={test_cfg["score_mean"]!r}; give probabilities or '
+                'logits'
             )
         self.both_ways = both_ways
         # The video that predict() is in; who watches several at once changes it between frames.

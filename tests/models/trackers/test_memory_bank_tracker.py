@@ -223,5 +223,5 @@ def test_similarity_from_which_frames_count():
 
 
 def test_an_unknown_memory_is_a_clear_error():
-    with pytest.raises(InputError, match=r"memory='momentum' .* must be 'mean' or 'guided'"):
+    with pytest.raises(InputError, match="has no memory='momentum'; give 'mean'"):
         MemoryBankTracker(memory='momentum')
