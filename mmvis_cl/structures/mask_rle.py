@@ -162,8 +162,8 @@ def encode_with_quality(
     windows = []
     for i, (row, column, window) in enumerate(found):
         positive = window > 0
-        inside = window[positive]
-        quality[i] = (1 / (1 + np.exp(-inside))).sum(dtype=np.float64), len(inside)
+        pixels = window[positive]
+        quality[i] = (1 / (1 + np.exp(-pixels))).sum(dtype=np.float64), len(pixels)
         windows.append((row, column, positive))
     return rle_of_changes(changes_of_windows(windows, out_shape), len(logits), out_shape), quality
 
