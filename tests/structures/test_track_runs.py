@@ -103,6 +103,10 @@ def test_frames_too_large_for_a_block_of_32_bits():
     assert runs.blocks == [slice(0, 2), slice(2, 4)]
     assert runs.areas.tolist() == [[15, pixels, 0, 0], [pixels, 0, 0, 15]]
     assert [runs.shared(0, 1, block) for block in range(2)] == [15, 0]
+    size[1] += 1  # now two are too many
+    full = mask_utils.frPyObjects(dict(size=size, counts=[0, 2**30]), *size)
+    runs = TrackRuns([[full, full], [full, None]])
+    assert [runs.shared(0, 1, block) for block in range(2)] == [2**30, 0]
 
 
 @pytest.mark.parametrize(
