@@ -183,8 +183,8 @@ def test_one_with_half_of_the_votes_decides_alone(scale):
 
 
 @pytest.mark.parametrize('scores', [(0.9, 0.450001, 0.450001), (1, 1, 5e-324), (0, 0, 0)])
-def test_two_with_a_little_more_than_half_of_the_votes_decide(scores):
-    runs = [[track(s, (0, 0, w, 4))] for s, w in zip(scores, (4, 5, 6), strict=True)]
+def test_one_with_a_little_less_than_half_of_the_votes_needs_another(scores):
+    runs = [[track(s, (0, 0, w, 4))] for s, w in zip(scores, (6, 5, 4), strict=True)]
     (merged,) = merge_tracks(runs, method='fuse')
     assert merged['segmentations'] == runs[1][0]['segmentations']
 

@@ -109,6 +109,14 @@ def test_frames_too_large_for_a_block_of_32_bits():
     assert [runs.shared(0, 1, block) for block in range(2)] == [2**30, 0]
 
 
+def test_the_frame_of_a_broken_mask_in_a_later_block(monkeypatch):
+    monkeypatch.setattr(track_runs, '_BLOCK', 2)
+    track = [dict(size=[2, 3], counts='06')] * 5
+    broken = [*track[:3], dict(track[0], counts='04'), track[0]]
+    with pytest.raises(InputError, match=r'^frame 3: the RLE covers 4 pixels'):
+        TrackRuns([track, broken])
+
+
 @pytest.mark.parametrize(
     ('counts', 'reason'),
     [
