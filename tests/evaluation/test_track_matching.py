@@ -12,6 +12,7 @@ from mmvis_cl.evaluation import evaluate_tracks, track_matching
 from mmvis_cl.evaluation.track_ap import METRICS
 from mmvis_cl.evaluation.track_matching import TrackEvaluation, TrackMasks, match_tracks
 from mmvis_cl.structures import encode_masks
+from mmvis_cl.structures.track_runs import TrackRuns
 
 # Large enough for objects of all three ranges of areas, which begin at 128^2 and 256^2.
 HEIGHT, WIDTH = 300, 340
@@ -203,8 +204,15 @@ def test_videos_may_be_chosen_after_matching():
         np.testing.assert_allclose(found, expected.stats, rtol=0, atol=1e-12)
 
 
-def test_videos_may_differ_in_size_and_length():
-    """Each has tracks of each class: what is right in one video says nothing about another."""
+def test_tracks_of_one_video_and_class_are_compared(monkeypatch):
+    """Alone: the videos differ in size and length, and each has a track of each class."""
+    compared, shared = [], TrackRuns.shared
+
+    def spy(runs, *pair):
+        compared.append(pair)
+        return shared(runs, *pair)
+
+    monkeypatch.setattr(TrackRuns, 'shared', spy)
     rng = np.random.default_rng(10)
     sizes = {1: (20, 30, 3), 2: (40, 10, 7), 3: (8, 9, 1)}
     results = []
@@ -228,6 +236,7 @@ def test_videos_may_differ_in_size_and_length():
         annotations=[dict(t, id=i, iscrowd=0) for i, t in enumerate(results, 1)],
     )
     assert evaluate_tracks(results, annotations)['AP'] == pytest.approx(1)
+    assert len(compared) == len(results)
 
 
 def test_matching_by_hand():
@@ -271,6 +280,6 @@ def test_the_bar_is_shown_if_asked_for(monkeypatch, capsys):
     monkeypatch.setattr('sys.stderr.isatty', lambda: True)
     evaluate_tracks(results, annotations)
     assert len(bars) == 2
-    monkeypatch.setattr('mmvis_cl.evaluation.track_ap.MANY', 1)
+    monkeypatch.setattr('mmvis_cl.evaluation.track_ap.MANY', len(results))
     evaluate_tracks(results, annotations)
     assert len(bars) == 4
