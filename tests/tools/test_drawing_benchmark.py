@@ -1,19 +1,13 @@
 """The benchmark of drawing compares pictures that show the same."""
 
-import importlib
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 
-
-@pytest.fixture
-def drawing(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module('drawing')
+@pytest.fixture(scope='module')
+def drawing(import_benchmark):
+    return import_benchmark('drawing')
 
 
 def test_all_ways_draw_the_same_but_for_lines_and_places_of_labels(drawing):
