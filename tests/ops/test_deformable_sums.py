@@ -98,3 +98,19 @@ def test_what_waits_for_the_gpu_cannot_be_recorded(there, ways, recorded):
     there(*ways)
     assert can_be_recorded('auto', CUDA) == recorded
     assert not can_be_recorded('gathered', CUDA)
+
+
+def test_the_compiler_asks_once_and_leaves_the_names_of_the_module(there):
+    """It once put the answer in the place of the function, so that nobody could ask again."""
+    there()
+    names = vars(deformable_sums).copy()
+    shapes = torch.tensor([[3, 4], [2, 2]])
+    value = torch.randn(1, 16, 2, 4, generator=torch.Generator().manual_seed(0))
+    projected, reference = torch.zeros(1, 5, 3, 2, 4), torch.rand(1, 5, 2, 2)
+    given = value, shapes, torch.tensor([0, 12]), 2, 64
+    expected = deformable_sums.deformable_sums(*given)(projected, reference)
+    compiled = torch.compile(deformable_sums.deformable_sums, backend='eager')
+    for _ in range(2):
+        torch.testing.assert_close(compiled(*given)(projected, reference), expected)
+    assert {name: vars(deformable_sums)[name] for name in names} == names
+    assert chosen_way('auto', CPU, torch.float32, SIZES) == 'gathered'
