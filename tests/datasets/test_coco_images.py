@@ -9,7 +9,7 @@ from mmdet.datasets import CocoDataset
 
 from mmvis_cl.datasets import COCOImages
 from mmvis_cl.datasets.class_lists import class_list
-from mmvis_cl.datasets.coco_classes import COCO_TO_VIS
+from mmvis_cl.datasets.coco_classes import COCO_TO_VIS, CTVIS_COCO_TO_VIS
 from mmvis_cl.errors import InputError
 
 ANN_FILE = 'annotations/instances_train2017.json'
@@ -77,6 +77,33 @@ def test_the_table_names_classes_that_exist():
             assert name.replace(' ', '_') == target.lower() or name not in same
     vehicles = {name for name, target in COCO_TO_VIS['ovis'].items() if target == 'Vehical'}
     assert vehicles == {'car', 'bus', 'truck'}
+
+
+# Its ids of COCO's categories, and those of the classes, from 1
+CTVIS_IDS = {
+    '2019': '1:1 2:21 3:6 4:21 5:28 7:17 8:29 9:34 17:14 18:8 19:18 21:15 22:32 23:20 24:30 25:22 '
+    '35:33 36:33 41:5 42:27 43:40',
+    '2021': '1:26 2:23 3:5 4:23 5:1 7:36 8:37 9:4 16:3 17:6 18:9 19:19 21:7 22:12 23:2 24:40 25:18 '
+    '34:14 35:31 36:31 41:29 42:33 43:34',
+    'ovis': '1:1 2:21 3:25 4:22 5:23 6:25 8:25 9:24 17:3 18:4 19:5 20:6 21:7 22:8 23:9 24:10 25:11',
+}
+
+
+@pytest.mark.parametrize('classes', CTVIS_IDS)
+def test_the_table_of_ctvis_is_its_releases(classes):
+    # ids of COCO's categories have gaps: these are those below 44
+    ids = [i for i in range(1, 44) if i not in (12, 26, 29, 30)]
+    coco = dict(zip(ids, NAMES, strict=False))
+    assert coco[17] == 'cat' and coco[43] == 'tennis racket'
+    names = class_list(classes)
+    pairs = (map(int, pair.split(':')) for pair in CTVIS_IDS[classes].split())
+    assert CTVIS_COCO_TO_VIS[classes] == {coco[i]: names[to - 1] for i, to in pairs}
+    assert CTVIS_COCO_TO_VIS['2022'] == CTVIS_COCO_TO_VIS['2021']
+
+
+def test_an_unknown_table_is_a_clear_error(build):
+    with pytest.raises(InputError, match="class_map='cocco'; give 'coco', 'ctvis' or a dict"):
+        build(classes='2021', class_map='cocco')
 
 
 def test_classes_of_the_file_and_of_ones_own(build):

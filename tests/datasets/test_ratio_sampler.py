@@ -39,6 +39,22 @@ def test_shares_do_not_depend_on_the_sizes():
         assert abs(first - 3000) < 5 * np.sqrt(4000 * 0.75 * 0.25)
 
 
+def test_a_batch_of_a_process_is_of_one_set():
+    for rank in range(3):
+        of_first = [i < 5 for i, _ in stream(3000, rank=rank, world_size=3, per_batch=4)]
+        batches = [of_first[k : k + 4] for k in range(0, 3000, 4)]
+        assert all(len(set(batch)) == 1 for batch in batches)
+        assert abs(sum(b[0] for b in batches) - 562.5) < 5 * np.sqrt(750 * 0.75 * 0.25)
+    parts = [stream(100, rank=rank, world_size=3, per_batch=4) for rank in range(3)]
+    # not the same one for all processes
+    assert any(len({part[k][0] < 5 for part in parts}) == 2 for k in range(100))
+    # one process alone: within each set what it was
+    alone = [i for i, _ in stream(2000, per_batch=4) if i < 5]
+    assert alone == [i for i, _ in stream(3000) if i < 5][: len(alone)]
+    with pytest.raises(InputError, match='per_batch=0; give at least 1'):
+        stream(1, per_batch=0)
+
+
 def test_each_set_is_gone_through_before_it_starts_again():
     drawn = [i for i, _ in stream(4000)]
     for start, size in ((0, 5), (5, 40)):

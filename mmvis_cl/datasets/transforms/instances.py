@@ -48,6 +48,7 @@ class LostObjects(BaseTransform):
     else looks at ignored objects. Put this last.
     """
 
+    @autocast_box_type()
     def transform(self, results: dict) -> dict:
         """Adds the objects.
 
@@ -66,7 +67,7 @@ class LostObjects(BaseTransform):
             return results
         boxes, masks = results['gt_bboxes'], results['gt_masks']
         none = boxes.tensor.new_zeros((len(lost), 4))
-        results['gt_bboxes'] = boxes.cat((boxes, type(boxes)(none)))
+        results['gt_bboxes'] = type(boxes).cat((boxes, type(boxes)(none)))
         empty = np.zeros((len(lost), masks.height, masks.width), masks.masks.dtype)
         masks = np.concatenate((masks.masks.reshape(-1, masks.height, masks.width), empty))
         results['gt_masks'] = BitmapMasks(masks, *masks.shape[1:])

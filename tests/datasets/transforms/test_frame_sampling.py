@@ -63,3 +63,38 @@ def test_the_next_frame_is_the_least_range():
     assert set(draw_pairs(3, 50, frame_range=1)) == {(0, 1), (1, 2)}
     with pytest.raises(ValueError, match='at least 1'):
         KeyRefFrameSample(frame_range=0)
+
+
+def test_clips_are_drawn_around_one_frame():
+    """Sorted, in reach of one of them, with repetitions; a pair is a clip of two."""
+    sample = KeyRefFrameSample(frame_range=3, num_frames=5)
+    video = dict(video_id=1, video_length=30, images=[dict(frame_id=i) for i in range(30)])
+    clips = [sample.transform(dict(video))['frame_id'] for _ in range(2000)]
+    assert all(clip == sorted(clip) and len(clip) == 5 for clip in clips)
+    assert all(any(max(abs(i - one) for i in clip) <= 3 for one in clip) for clip in clips)
+    assert max(clip[-1] - clip[0] for clip in clips) == 6
+    assert {len(set(clip)) for clip in clips} >= {3, 4, 5}  # the others with repetition
+    assert {i for clip in clips for i in clip} == set(range(30))
+    result = sample.transform(dict(video))
+    assert result['key_frame_flags'] == [True] + [False] * 4 and result['video_length'] == [5] * 5
+    alone = dict(video_id=1, video_length=1, images=[dict(frame_id=0)])
+    assert sample.transform(alone)['frame_id'] == [0] * 5
+
+
+def test_the_others_of_a_clip_are_uniform():
+    sample = KeyRefFrameSample(frame_range=2, num_frames=3)
+    count = Counter()
+    for _ in range(6000):
+        video = dict(
+            video_id=1, video_length=9, key_frame_id=4, images=[dict(frame_id=i) for i in range(9)]
+        )
+        drawn = list(sample.transform(video)['frame_id'])
+        drawn.remove(4)
+        count.update(drawn)
+    assert set(count) == {2, 3, 5, 6}
+    assert all(abs(n - 3000) < 5 * np.sqrt(12000 / 4 * 3 / 4) for n in count.values())
+
+
+def test_a_clip_has_two_frames_at_least():
+    with pytest.raises(ValueError, match='num_frames must be at least 2'):
+        KeyRefFrameSample(num_frames=1)

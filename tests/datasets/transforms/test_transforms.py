@@ -6,7 +6,7 @@ from mmcv.transforms import Compose
 from mmdet.structures.mask import BitmapMasks
 from PIL import Image
 
-from mmvis_cl.datasets import AlignedResize, BoxesFromMasks, LoadFrame
+from mmvis_cl.datasets import AlignedResize, BoxesFromMasks, LoadFrame, LostObjects
 from mmvis_cl.errors import InputError
 
 
@@ -131,6 +131,31 @@ def test_boxes_from_masks():
     assert result['gt_bboxes'].tolist() == [[3, 2, 4, 3], [0, 0, 8, 5]]
     assert result['gt_ignore_flags'].tolist() == [True, False]
     assert np.array_equal(result['gt_masks'].masks, masks[[1, 3]])
+
+
+def test_what_is_lost_is_ignored_with_its_label():
+    masks = np.ones((1, 6, 8), np.uint8)
+    frame = dict(
+        instances=[
+            dict(instance_id=i, bbox_label=label, ignore_flag=flag)
+            for i, label, flag in ((10, 2, 0), (11, 1, 0), (12, 0, 1))
+        ],
+        gt_bboxes=np.array([[0, 0, 8, 6]], np.float32),
+        gt_bboxes_labels=np.array([1]),
+        gt_masks=BitmapMasks(masks, 6, 8),
+        gt_ignore_flags=np.array([False]),
+        gt_instances_ids=np.array([11]),
+    )
+    result = LostObjects().transform(dict(frame))
+    assert result['gt_instances_ids'].tolist() == [11, 10]  # a crowd is none that was lost
+    assert result['gt_bboxes_labels'].tolist() == [1, 2]
+    assert result['gt_ignore_flags'].tolist() == [False, True]
+    assert result['gt_bboxes'].tolist() == [[0, 0, 8, 6], [0, 0, 0, 0]]
+    assert result['gt_masks'].masks.sum((1, 2)).tolist() == [48, 0]
+    nothing_left = dict(frame, gt_masks=BitmapMasks([], 6, 8))
+    for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_instances_ids'):
+        nothing_left[key] = frame[key][:0]
+    assert LostObjects().transform(nothing_left)['gt_masks'].masks.shape == (2, 6, 8)
 
 
 def test_tiny_objects_vanish_when_a_frame_shrinks(build_vis, vis_scope):
