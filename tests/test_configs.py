@@ -115,6 +115,78 @@ def test_recipe_and_thresholds_of_the_release(data):
             )
 
 
+# frames of a clip, reach, videos for one of COCO's images, queries
+CTVIS = {
+    'r50_ytvis19': (10, 20, 1.5, 100),
+    'swin-l_ytvis19': (8, 16, 1.5, 200),
+    'r50_ytvis21': (10, 20, 0.8, 100),
+    'swin-l_ytvis21': (8, 16, 0.8, 200),
+    'r50_ovis': (10, 15, 0.75, 100),
+    'swin-l_ovis': (6, 10, 0.75, 200),
+}
+
+
+@pytest.mark.parametrize('name', CTVIS)
+def test_recipe_of_ctvis(name):
+    frames, reach, ratio, queries = CTVIS[name]
+    cfg = load(ROOT / 'configs' / 'ctvis' / f'{name}.py')
+    videos, images = cfg.train_dataloader.dataset.datasets
+    first = videos.pipeline[0]
+    assert (first.num_frames, first.frame_range) == (frames, reach)
+    assert images.pipeline[0].num_frames == frames and images.class_map == 'ctvis'
+    assert images.classes == videos.classes
+    sampler = cfg.train_dataloader.sampler
+    assert sampler.ratio == [ratio, 1] and sampler.per_batch == cfg.train_dataloader.batch_size == 2
+    assert cfg.auto_scale_lr.base_batch_size == 16 and cfg.train_cfg.max_iters == 16000
+    assert cfg.param_scheduler[1].milestones == [6000, 12000]
+    classes = 25 if 'ovis' in name else 40
+    head = cfg.model.detector.panoptic_head
+    assert (head.num_classes, head.num_queries) == (classes, queries)
+    assert cfg.model.test_cfg.max_tracks == classes
+    for part in (videos, images):
+        resize = [t for step in part.pipeline for t in step.get('transforms', [])]
+        (scales,) = (t.scales for t in resize if t.type == 'RandomChoiceResize')
+        assert [s[1] for s in scales] == [320, 352, 392, 416, 448, 480, 512, 544, 576, 608, 640]
+        assert {s[0] for s in scales} == {768}
+    assert cfg.test_dataloader.dataset.pipeline[0].transforms[1].scale == (1333, 480)
+
+
+@pytest.mark.parametrize('name', ['r50_ytvis21', 'swin-l_ytvis21'])
+def test_optimiser_groups_of_ctvis(name):
+    """Norms, what queries and levels are, and Swin's tables do not decay; the backbone is slow."""
+    cfg = load(ROOT / 'configs' / 'ctvis' / f'{name}.py')
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        model = MODELS.build(cfg.model)
+        constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+            dict(
+                type='DefaultOptimWrapperConstructor',
+                optim_wrapper_cfg={
+                    k: v for k, v in cfg.optim_wrapper.items() if k != 'paramwise_cfg'
+                },
+                paramwise_cfg=cfg.optim_wrapper.paramwise_cfg,
+            )
+        )
+        groups = constructor(model).optimizer.param_groups
+    of = {id(p): group for group in groups for p in group['params']}
+    norms = {
+        f'{name}.{part}'
+        for name, module in model.named_modules()
+        if isinstance(module, (torch.nn.LayerNorm, torch.nn.GroupNorm))
+        for part in ('weight', 'bias')
+    }
+    assert len(norms) > 50
+    free = ('query_feat', 'query_embed', 'panoptic_head.level_embed', 'bias_table')
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        group = of[id(parameter)]
+        assert group['lr'] == pytest.approx(1e-5 if 'backbone' in name else 1e-4), name
+        decays = name not in norms and not any(part in name for part in free)
+        assert group['weight_decay'] == (0.05 if decays else 0), name
+    levels = model.detector.panoptic_head.pixel_decoder.level_encoding.weight
+    assert of[id(levels)]['weight_decay'] == 0.05
+
+
 @pytest.mark.parametrize('backbone', ['r50', 'r101', 'swin-l', 'convnext-l'])
 def test_recipe_of_coco(backbone):
     """Stage 1 for 50 epochs, stage 2 as the release; the one starts from the other."""

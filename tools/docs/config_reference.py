@@ -67,7 +67,8 @@ def values_of_configs() -> dict[tuple[str, str], dict[str, object]]:
     values: dict = defaultdict(dict)
     for path in shipped_configs():
         config = Config.fromfile(path).to_dict()
-        config.pop('ovis_thresholds', None)  # a base's name for what its leaves put into `model`
+        for name in ('ovis_thresholds', 'clip_training'):  # what leaves put into `model`
+            config.pop(name, None)
         for owner, key, value in settings(config):
             values[owner, key][f'{path.parent.name}/{path.stem}'] = value
     return values
