@@ -41,7 +41,9 @@ def pins(python: str) -> dict[str, str]:
 @pytest.mark.parametrize('python', PYTHONS)
 def test_constraints_pin_every_requirement_once_within_its_range(python):
     pinned = pins(python)
-    for wanted in requirements('runtime.txt') + requirements('dev.txt'):
+    for wanted in [
+        r for name in ('runtime', 'dev', 'measures') for r in requirements(f'{name}.txt')
+    ]:
         if not holds(wanted, python):
             continue
         version = pinned[canonicalize_name(wanted.name)]
