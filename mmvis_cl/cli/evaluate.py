@@ -6,6 +6,9 @@ from typing import Any
 
 from mmvis_cl.errors import InputError
 
+# The keys of MEASURES, which are not imported here for torch takes seconds.
+METRICS = 'ap', 'hota', 'identity', 'clear', 'jf'
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
@@ -25,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--metrics',
         nargs='+',
         default=['ap'],
+        choices=METRICS,
         metavar='NAME',
         help='ap; hota (HOTA, DetA, AssA, LocA); identity (IDF1, IDP, IDR); clear (MOTSA, sMOTSA, '
         'identity switches, fragmentations); jf (J and F, as DAVIS has them) (default: ap)',
