@@ -64,10 +64,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         InputError: See `evaluate_tracks`, or a file cannot be written.
     """
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from mmvis_cl.engine.cli import write_figures
     from mmvis_cl.evaluation.identity_measures import (
         check_measures,
@@ -93,26 +89,35 @@ def run(args: argparse.Namespace) -> int:
         )
     if 'ap' in args.metrics:
         print(format_scores(scores))
+        _print_classes(scores['per_class'])
     if measures:
         found = identity_measures(tracks, measures, args.score_thr, args.boxes)
         print(format_measures(found))
-        for name, figures in found.pop('per_class').items():
+        of_classes = found.pop('per_class')
+        _print_classes(of_classes)
+        for name, figures in of_classes.items():
             scores['per_class'].setdefault(name, {}).update(figures)
         scores |= found
-    columns = list(dict.fromkeys(key for each in scores['per_class'].values() for key in each))
-    table = Table('class', box=None)
-    for column in columns:
-        table.add_column(column, justify='right')
-    for name, figures in scores['per_class'].items():
-        values = [figures.get(column, -1.0) for column in columns]
-        cells = [
-            str(value) if isinstance(value, int) else '-' if value == -1 else f'{value:.3f}'
-            for value in values
-        ]
-        table.add_row(escape(name), *cells)
-    if columns:
-        Console().print(table)
     if args.json:
         write_figures(args.json, scores)
         print(f'written to {args.json}')
     return 0
+
+
+def _print_classes(per_class: dict[str, dict[str, Any]]) -> None:
+    """A line of figures for each class; '-' where nothing is annotated."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table('class', box=None)
+    for column in next(iter(per_class.values()), {}):
+        table.add_column(column, justify='right')
+    for name, figures in per_class.items():
+        cells = [
+            str(value) if isinstance(value, int) else '-' if value == -1 else f'{value:.3f}'
+            for value in figures.values()
+        ]
+        table.add_row(escape(name), *cells)
+    if per_class:
+        Console().print(table)
