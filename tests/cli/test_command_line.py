@@ -68,7 +68,7 @@ def test_eval_of_identities(run, files):
     figures = json.loads(out.read_text())
     assert [figures[name] for name in ('AP', 'HOTA', 'MOTSA_all')] == pytest.approx([1] * 3)
     assert figures['per_class']['cat']['HOTA'] == figures['HOTA']
-    assert re.search(r'class +AP .* results\n(.*\n)+ *class +HOTA .* Frag\n', printed)
+    assert re.search(r'class +AP .* results *\n(.*\n)+ *class +HOTA .* Frag *\n', printed)
     code, _, err = run(*command, '--score-thr', '0.9', '--json', out)
     assert code == 0, err
     figures = json.loads(out.read_text())
