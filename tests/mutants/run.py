@@ -79,7 +79,11 @@ TARGETS = {
         'tests/evaluation/test_track_matching.py',
         'tests/evaluation/test_track_ap.py',
     ],
-    'evaluation/track_ap': ['tests/evaluation/test_track_ap.py'],
+    'evaluation/track_ap': [
+        'tests/evaluation/test_track_ap.py',
+        'tests/evaluation/test_track_matching.py',
+        'tests/evaluation/test_long_videos.py',
+    ],
     'datasets/ratio_sampler': [f'{DATA}/test_ratio_sampler.py'],
     'datasets/transforms/frame_sampling': [f'{DATA}/transforms/test_frame_sampling.py'],
     'datasets/transforms/pseudo_pair': [f'{DATA}/transforms/test_pseudo_pair.py'],
