@@ -6,6 +6,7 @@ from mmdet.models.backbones import ResNet, SwinTransformer
 from torch import nn
 
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.detectors.query_mask_former import QueryMaskFormer
 
 from .packed_linear import PackedLinear
 
@@ -14,11 +15,14 @@ _ONE_OPERATION = {nn.Conv2d, nn.Linear, MMCVLinear, PackedLinear}
 _BACKBONES = {ResNet, SwinTransformer}  # of others it is not known what else looks at a weight
 
 
-def cast_weights_once(detector: MaskDeformableDETR, precision: str | None) -> None:
+def cast_weights_once(
+    detector: MaskDeformableDETR | QueryMaskFormer, precision: str | None
+) -> None:
     """Store the weights of what runs under autocast in its precision; outputs stay to the bit.
 
     Some 90 casts of r50 are left out of each pass. The decoder, which is outside of autocast, and
-    the networks that make the parameters of the dynamic masks keep their float32.
+    the networks that make the parameters of the dynamic masks keep their float32, and so does all
+    of :class:`QueryMaskFormer` but the backbone.
 
     Args:
         detector: The image network; after this it runs under this autocast only.
@@ -26,8 +30,10 @@ def cast_weights_once(detector: MaskDeformableDETR, precision: str | None) -> No
     """
     if precision is None:
         return
-    head = detector.mask_head
-    parts = [detector.neck, detector.encoder, head.fuse_convs, head.feat_convs]
+    parts = []
+    if isinstance(detector, MaskDeformableDETR):
+        head = detector.mask_head
+        parts = [detector.neck, detector.encoder, head.fuse_convs, head.feat_convs]
     if type(detector.backbone) in _BACKBONES:
         parts.append(detector.backbone)
     for part in parts:

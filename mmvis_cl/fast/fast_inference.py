@@ -13,7 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._triton import has_triton
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.models.dense_heads.mask_query_head import MaskQueryHead
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.detectors.query_mask_former import QueryMaskFormer
 from mmvis_cl.models.layers.deformable_attention import GatherDeformableAttention
 from mmvis_cl.models.layers.deformable_transformer import DeformableEncoder
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
@@ -22,6 +24,7 @@ from .cast_weights import cast_weights_once
 from .chunked_ffn import ChunkedFFN
 from .fast_attention import FastDeformableAttention
 from .fast_detr import FastDETR
+from .fast_mask_former import FastMaskQueryHead, FastQueryMaskFormer
 from .fast_vis import FastVIS
 from .fused_bottleneck import fuse_bottlenecks
 from .kept_geometry import KeptPointsEncoder
@@ -35,8 +38,11 @@ _ATTENTIONS = {GatherDeformableAttention: FastDeformableAttention}
 _NETWORKS = {
     MaskDeformableDETR: FastDETR,
     DeformableEncoder: KeptPointsEncoder,
+    QueryMaskFormer: FastQueryMaskFormer,
+    MaskQueryHead: FastMaskQueryHead,
     FFN: ChunkedFFN,
 }
+_RECORDED = {MaskDeformableDETR, FastDETR}  # image networks that can be recorded as a CUDA graph
 
 
 def prepare_for_inference(
@@ -54,16 +60,17 @@ def prepare_for_inference(
 
     Args:
         model (nn.Module): a :class:`ContrastiveVIS`, or whatever else holds image networks
-            (:class:`MaskDeformableDETR`) or attentions of ours. Once its batch norms are fused it
-            can neither be trained nor saved for training.
+            (:class:`MaskDeformableDETR`, :class:`QueryMaskFormer`) or attentions of ours. Once its
+            batch norms are fused it can neither be trained nor saved for training.
         fuse_bn (bool): put batch norms into the convolutions before them, and the sums and ReLUs of
             bottlenecks as well. Only in mmdet's ResNets, where a norm follows each convolution;
             what other backbones do in between is not known.
         convs_channels_last (bool): let channels lie next to each other.
         packed_linear (bool): make linear layers :class:`PackedLinear`, together with the ReLU after
             them.
-        compile_network (bool): give backbone, neck, encoder and decoder to ``torch.compile``; the
-            first frames of each size wait for it, some ten seconds.
+        compile_network (bool): give backbone, neck, encoder and decoder to ``torch.compile``, of a
+            :class:`QueryMaskFormer` backbone and pixel decoder; the first frames of each size wait
+            for it, some ten seconds.
 
     Raises:
         InputError: ``test_cfg.cuda_graph`` is set for a network that cannot be recorded, or there
@@ -73,7 +80,7 @@ def prepare_for_inference(
         if getattr(module, 'test_cfg', None) and module.test_cfg.get('cuda_graph'):
             _check_can_be_recorded(module)
         _give_class(module, _VIDEO_MODELS | _ATTENTIONS)
-        if not isinstance(module, MaskDeformableDETR):
+        if not isinstance(module, (MaskDeformableDETR, QueryMaskFormer)):
             continue
         for part in module.modules():
             _give_class(part, _NETWORKS)
@@ -85,11 +92,13 @@ def prepare_for_inference(
             fuse_conv_bn(backbone)
             fuse_bottlenecks(backbone)
         if convs_channels_last:
-            for part in (backbone, module.neck, module.mask_head):
+            for part in _convolutional(module):
                 part.to(memory_format=channels_last)
         if compile_network:
             _compile(module)
-    if isinstance(model, ContrastiveVIS) and isinstance(model.detector, MaskDeformableDETR):
+    if isinstance(model, ContrastiveVIS) and isinstance(
+        model.detector, (MaskDeformableDETR, QueryMaskFormer)
+    ):
         cast_weights_once(model.detector, model.test_cfg.get('autocast'))
 
 
@@ -99,15 +108,22 @@ def _give_class(module: nn.Module, classes: dict[type, type]) -> None:
 
 def _check_can_be_recorded(model: nn.Module) -> None:
     kinds = type(model), type(getattr(model, 'detector', None))
-    for kind, known in zip(kinds, (_VIDEO_MODELS, _NETWORKS), strict=True):
-        if kind not in {*known, *known.values()}:
+    video_models = {*_VIDEO_MODELS, *_VIDEO_MODELS.values()}
+    for kind, known in zip(kinds, (video_models, _RECORDED), strict=True):
+        if kind not in known:
             raise InputError(
                 f'test_cfg.cuda_graph: a {kind.__name__} cannot be recorded; leave it out, it is '
                 'for a MaskDeformableDETR in a ContrastiveVIS'
             )
 
 
-def _compile(detector: MaskDeformableDETR) -> None:
+def _convolutional(detector: MaskDeformableDETR | QueryMaskFormer) -> list[nn.Module]:
+    if isinstance(detector, QueryMaskFormer):
+        return [detector.backbone, detector.panoptic_head.pixel_decoder]
+    return [detector.backbone, detector.neck, detector.mask_head]
+
+
+def _compile(detector: MaskDeformableDETR | QueryMaskFormer) -> None:
     on_cpu = next(detector.parameters()).device.type == 'cpu'
     compiler = os.environ.get('CXX', 'g++')
     if on_cpu and shutil.which(compiler) is None:
@@ -117,7 +133,11 @@ def _compile(detector: MaskDeformableDETR) -> None:
         )
     if not on_cpu and not has_triton():
         raise InputError('torch.compile: Triton is missing; pip install triton, or go without')
-    for part in (detector.backbone, detector.neck, detector.encoder, detector.decoder):
+    if isinstance(detector, QueryMaskFormer):
+        parts = _convolutional(detector)
+    else:
+        parts = [detector.backbone, detector.neck, detector.encoder, detector.decoder]
+    for part in parts:
         part.compile(dynamic=False)
 
 

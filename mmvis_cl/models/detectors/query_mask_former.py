@@ -114,14 +114,16 @@ class QueryMaskFormer(ImageNetwork, MaskFormer):
         finally:
             hook.remove()
         states = seen[-1] if seen[-1].dim() == 3 else seen[-1][-1]  # MaskFormer: all layers at once
+        return self.states_of(states, list(cls_scores), list(masks), samples)
+
+    @staticmethod
+    def states_of(
+        states: Tensor, cls_scores: list[Tensor], masks: list[Tensor], samples: SampleList
+    ) -> MaskQueryStates:
+        """Put together what was predicted for B images, see :class:`MaskQueryStates`."""
         prob = cls_scores[-1].softmax(-1)[..., :-1]
-        return MaskQueryStates(
-            states[None],
-            prob.logit(eps=1e-6)[None],
-            list(cls_scores),
-            list(masks),
-            [tuple(sample.img_shape[:2]) for sample in samples],
-        )
+        shapes = [tuple(sample.img_shape[:2]) for sample in samples]
+        return MaskQueryStates(states[None], prob.logit(eps=1e-6)[None], cls_scores, masks, shapes)
 
     def loss_of_states(
         self, states: MaskQueryStates, samples: SampleList
