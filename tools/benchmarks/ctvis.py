@@ -87,7 +87,7 @@ class Video:
         torch.manual_seed(2)
         self.model, self.length = model, frames
         self.frames = torch.zeros(1, 3, *PADDED)
-        self.frames[..., :W] = torch.randn(1, 3, H, W)
+        self.frames[..., :H, :W] = torch.randn(1, 3, H, W)
         self.samples = [DetDataSample(metainfo=dict(img_shape=(H, W), ori_shape=(H, W)))]
 
     @torch.no_grad()
