@@ -6,7 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.registry import DefaultScope
 
+from mmvis_cl.config.checks import check_keys
+from mmvis_cl.config.options import read_option, set_options
+from mmvis_cl.models import ContrastiveVIS
+from mmvis_cl.models.detectors.image_network import ImageNetwork
+from mmvis_cl.models.vis.contrastive_vis import TEST_KEYS
+from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import encode_masks
 
 
@@ -105,3 +113,24 @@ def test_its_table(clips):
     table = clips.table_of({('report', 'clips', 'guided'): runs}, 300)
     row = '| report | clips | guided | 0.200 ± 0.100 | 0.200 ± 0.000 | 0.300 ± 0.000 | 6 ± 2 | 2 |'
     assert row in table and '300 iterations of 8 frames' in table
+
+
+def test_settings_are_options_of_the_config(clips):
+    """A misspelt one would be an error after hours of training."""
+    settings = clips.settings_of('report', 'pairs')
+    assert len(settings) == 9 and clips.settings_of('ctvis', 'pairs') == clips.MEMORIES
+    for given in settings.values():
+        cfg = clips.config_of('report', 'pairs', options(), Path('/x'))
+        set_options(cfg, dict(read_option(f'model.{option}') for option in given))
+        ContrastiveVIS.start_video(build_association(cfg.model), 'video', 3, (8, 8))
+
+
+def build_association(cfg):
+    """The model without its network."""
+    model = ContrastiveVIS.__new__(ContrastiveVIS)
+    torch.nn.Module.__init__(model)
+    with DefaultScope.overwrite_default_scope('mmvis_cl'):
+        model.tracker = MODELS.build(cfg.tracker)
+    check_keys('test_cfg of ContrastiveVIS', cfg.test_cfg, TEST_KEYS)
+    model.detector, model.test_cfg = ImageNetwork(), cfg.test_cfg
+    return model

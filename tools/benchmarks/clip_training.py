@@ -3,14 +3,16 @@
 ``python tools/benchmarks/clip_training.py OUT --data DATA [--weights FILE]`` trains the report's
 network and CTVIS's, each once by pairs of frames and once by clips of four with the memory in
 training, on the videos of DATA (train.json, valid.json, JPEGImages/), with as many frames an
-iteration, and tests each with the report's memory and with the guided one. FILE are ImageNet
-weights of timm's ``tf_efficientnet_lite0`` for both. Without DATA it makes moving shapes in videos
+iteration, and tests each with the report's memory and with the guided one; the report's network,
+trained by pairs, also with each other part of CTVIS's association. FILE are ImageNet weights of
+timm's ``tf_efficientnet_lite0`` for both. Without DATA it makes moving shapes in videos
 of 48 frames, in which objects are gone for long. What is done already is skipped, so that it goes
 on where it was stopped; the table, Markdown, is printed and written to OUT/table.md.
 """
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -30,7 +32,20 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
 NETWORKS = dict(report='vis_cl', ctvis='ctvis')
 TRAININGS = 'pairs', 'clips'
-MEMORIES = dict(mean=dict(memory='mean', memory_len=3), guided=dict(memory='guided', memory_len=10))
+MEMORIES = {
+    'mean': ['tracker.memory=mean', 'tracker.memory_len=3'],
+    'guided': ['tracker.memory=guided', 'tracker.memory_len=10'],
+}
+# What else of CTVIS's association the report's network can borrow, one by one beside its memory.
+BORROWED = {
+    'mean, similar and matched from 0.3': ['tracker.similar_thr=0.3', 'tracker.match_thr=0.3'],
+    'mean, remembered for 20 frames': ['tracker.max_unseen=21'],
+    'mean, mean of logits': ['test_cfg.score_mean=logits'],
+    'mean, mask quality': ['test_cfg.mask_quality=True'],
+    'mean, ten best': ['test_cfg.max_tracks=10', 'test_cfg.result_score_thr=-1'],
+    'mean, greedy NMS at 0.6': ['test_cfg.greedy_nms=True', 'test_cfg.mask_nms_thr=0.6'],
+    'mean, smooth masks': ['test_cfg.smooth_masks=True'],
+}
 SCORES = 'AP', 'AP50', 'AR10', 'switches'
 FRAMES = 8  # in an iteration, whether as 4 pairs or as 2 clips
 
@@ -105,6 +120,13 @@ def run(tool: str, *args: object, log: Path) -> None:
             raise InputError(f'{tool} failed; see the end of {log}')
 
 
+def settings_of(network: str, training: str) -> dict[str, list[str]]:
+    """How a model is tested: options of ``model`` by name."""
+    if (network, training) != ('report', 'pairs'):
+        return MEMORIES
+    return MEMORIES | {name: MEMORIES['mean'] + more for name, more in BORROWED.items()}
+
+
 def trained(name: str, cfg: Config, seed: int, out: Path) -> tuple[Path, Path]:
     """The config file and the checkpoint of a training, which is done or gone on with."""
     folder = out / f'{name}_seed{seed}'
@@ -119,12 +141,12 @@ def trained(name: str, cfg: Config, seed: int, out: Path) -> tuple[Path, Path]:
     return config, checkpoint
 
 
-def tested(config: Path, checkpoint: Path, memory: str, data: Path) -> dict[str, float]:
-    """Scores of a checkpoint with a memory."""
-    folder = checkpoint.parent
-    scores, results = folder / f'scores_{memory}.json', folder / f'results_{memory}.json'
+def tested(config: Path, checkpoint: Path, setting: str, data: Path) -> dict[str, float]:
+    """Scores of a checkpoint with a setting of the association."""
+    folder, name = checkpoint.parent, re.sub(r'\W+', '_', setting)
+    scores, results = folder / f'scores_{name}.json', folder / f'results_{name}.json'
     if not scores.exists():
-        options = [f'model.tracker.{key}={value}' for key, value in MEMORIES[memory].items()]
+        options = [f'model.{option}' for option in settings_of('report', 'pairs')[setting]]
         options = ['--work-dir', folder / 'test', '--out', results, '--cfg-options', *options]
         run('test.py', config, checkpoint, *options, log=folder / 'test.txt')
         figures = evaluate_tracks(str(results), str(data / 'valid.json'))
@@ -157,7 +179,7 @@ def table_of(scores: dict[tuple[str, str, str], list[dict]], iterations: int) ->
     lines = [
         f'{iterations} iterations of {FRAMES} frames',
         '',
-        '| network | training | memory in testing | ' + ' | '.join(SCORES) + ' | seeds |',
+        '| network | training | association | ' + ' | '.join(SCORES) + ' | seeds |',
         '| --- | --- | --- ' + '| ---: ' * (len(SCORES) + 1) + '|',
     ]
     for key, runs in scores.items():
@@ -188,9 +210,9 @@ def main() -> None:
             for training in TRAININGS:
                 cfg = config_of(network, training, args, data)
                 config, checkpoint = trained(f'{network}_{training}', cfg, seed, args.out)
-                for memory in MEMORIES:
-                    found = tested(config, checkpoint, memory, data)
-                    scores.setdefault((network, training, memory), []).append(found)
+                for setting in settings_of(network, training):
+                    found = tested(config, checkpoint, setting, data)
+                    scores.setdefault((network, training, setting), []).append(found)
                 table = table_of(scores, args.iterations)
                 with whole_file(str(args.out / 'table.md')) as file:
                     file.write(table)
