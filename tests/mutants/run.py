@@ -37,6 +37,7 @@ TARGETS = {
     'models/trackers/memory_bank_tracker': [
         f'{MODELS}/trackers/test_memory_bank_tracker.py',
         f'{MODELS}/test_release_tracking.py',
+        f'{MODELS}/test_ctvis_tracking.py',
     ],
     'models/losses/contrastive_loss': [f'{MODELS}/losses/test_contrastive_loss.py'],
     'models/losses/quasi_dense_loss': [f'{MODELS}/losses/test_quasi_dense_loss.py'],
@@ -49,6 +50,15 @@ TARGETS = {
         f'{MODELS}/losses/test_contrastive_loss.py',
         f'{MODELS}/test_mixed_precision.py',
     ],
+    'models/tracking_heads/clip_contrastive_head': [
+        f'{MODELS}/tracking_heads/test_clip_contrastive_head.py',
+        f'{MODELS}/test_ctvis_training.py',
+    ],
+    'models/task_modules/clip_objects': [
+        f'{MODELS}/test_ctvis_training.py',
+        f'{MODELS}/vis/test_clips.py',
+    ],
+    'models/layers/guided_memory': [f'{MODELS}/trackers/test_memory_bank_tracker.py'],
     'models/tracking_heads/reference_selector': [
         f'{MODELS}/tracking_heads/test_reference_selector.py'
     ],
@@ -86,6 +96,7 @@ TARGETS = {
     ],
     'datasets/ratio_sampler': [f'{DATA}/test_ratio_sampler.py'],
     'datasets/transforms/frame_sampling': [f'{DATA}/transforms/test_frame_sampling.py'],
+    'datasets/transforms/moving_camera': [f'{DATA}/transforms/test_moving_camera.py'],
     'datasets/transforms/pseudo_pair': [f'{DATA}/transforms/test_pseudo_pair.py'],
     'checkpoints/release_checkpoint': ['tests/checkpoints/test_release_checkpoint.py'],
     'checkpoints/renaming': [
