@@ -124,6 +124,21 @@ def test_mmcvs_op_gets_the_points_that_are_gathered(monkeypatch, coordinates, dt
     torch.testing.assert_close(found, expected)
 
 
+class OnGPU(torch.Tensor):
+    """A tensor on the CPU that says that it is elsewhere."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize('kind', [torch.Tensor, OnGPU])
+def test_rows_of_the_padding_are_cleared(kind):
+    value = torch.rand(2, 6, 3, generator=torch.Generator().manual_seed(0)) + 1
+    mask = torch.zeros(2, 6, dtype=torch.bool)
+    mask[0, 4:] = mask[1, 2] = True
+    cleared = deformable_sums.clear_rows(value.clone().as_subclass(kind), mask)
+    assert (cleared.as_subclass(torch.Tensor) == torch.where(mask[..., None], 0, value)).all()
+
+
 def test_the_compiler_asks_once_and_leaves_the_names_of_the_module(there):
     """It once put the answer in the place of the function, so that nobody could ask again."""
     there()

@@ -32,6 +32,7 @@ def test_counts_of_many_masks_are_the_lengths_of_their_runs():
     """Odd and even numbers of them, of one to five groups, the first count 0 or not."""
     rng = np.random.default_rng(0)
     runs = [rng.integers(1, 1 << rng.integers(1, 20), n) for n in rng.integers(1, 12, 200)]
+    runs.insert(0, np.array([0, 100]))  # the second of all is the first of several groups
     for mask in runs[::3]:
         mask[0] = 0
     texts = [
