@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 from random_tracks import random_set
+from small_tracks import rectangle, small_set
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import identity_measures as measures_of
@@ -92,31 +93,6 @@ def test_figures_are_trackevals(seed, tmp_path):
             assert found[f'{name}_all'] == pytest.approx(alike, abs=1e-9)
         else:
             assert found[name] == alike
-
-
-def rectangle(left, width=20):
-    mask = np.zeros((60, 100), np.uint8, order='F')
-    mask[10:40, left : left + width] = 1
-    rle = mask_utils.encode(mask)
-    return dict(rle, counts=rle['counts'].decode())
-
-
-def small_set(objects, results, crowds=()):
-    """One video of one class; tracks are lists of masks."""
-    annotations = [
-        dict(id=i, video_id=1, category_id=1, segmentations=masks, iscrowd=int(masks in crowds))
-        for i, masks in enumerate([*objects, *crowds], 1)
-    ]
-    content = dict(
-        videos=[dict(id=1, length=4, height=60, width=100)],
-        categories=[dict(id=1, name='cat')],
-        annotations=annotations,
-    )
-    found = [
-        dict(video_id=1, category_id=1, score=score, segmentations=masks)
-        for score, masks in results
-    ]
-    return checked_tracks(found, content)
 
 
 LEFT, RIGHT = [rectangle(0)] * 4, [rectangle(60)] * 4
