@@ -16,7 +16,9 @@ PACKAGE = ROOT / 'mmvis_cl'
 START = 'mmvis_cl.apis.inferencer'
 ON_THE_WAY = ('apis', 'models', 'structures', 'ops')
 MODEL = ROOT / 'configs' / '_base_' / 'models' / 'contrastive_vis_r50.py'
-LEFT_OUT = ('losses', 'pretrained', 'task_modules', 'reference_selector')  # of training alone
+LEFT_OUT = (  # of training alone
+    *('losses', 'pretrained', 'task_modules', 'reference_selector', 'clip_contrastive_head'),
+)
 
 
 def rooms() -> list[str]:
