@@ -140,7 +140,7 @@ def memory_of(*args: object) -> float:
 def main() -> None:
     args = parse_args()
     if min(args.frames, args.threads, args.repeat, *args.lengths) < 1:
-        raise InputError('--frames, --threads, --repeat and --lengths: give numbers from 1 on')
+        raise InputError('--frames, --threads, --repeat, --lengths: too small; give 1 or more')
     torch.set_num_threads(args.threads)
     theirs = Video(build(args.config, their_way=True), args.frames)
     shift = shift_that_keeps_some(theirs.model, theirs)
