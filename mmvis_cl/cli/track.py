@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mmvis_cl.cli.category_ids import ids_of_classes, parse_category_ids
+from mmvis_cl.category_ids import ids_of_classes, parse_category_ids
 from mmvis_cl.config_names import find_config
 from mmvis_cl.errors import InputError, exit_code, in_one_line, shortened
 from mmvis_cl.files import check_empty_folder, check_folder, check_new_file
