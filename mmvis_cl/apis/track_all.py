@@ -13,6 +13,7 @@ from mmvis_cl.many.defaults import OUTPUTS
 from mmvis_cl.many.engine import Engine, InThisProcess
 from mmvis_cl.many.job import Job, model_hash
 from mmvis_cl.many.local import LocalEngine
+from mmvis_cl.many.ray_engine import RayEngine
 from mmvis_cl.many.record import VideoRecord
 from mmvis_cl.many.remote import is_remote
 from mmvis_cl.many.run import Run, Summary
@@ -72,6 +73,7 @@ def track_all(
     devices: Sequence[str | None] = (None,),
     engine: str = 'local',
     ray_address: str | None = None,
+    gpus_per_worker: float | None = None,
     pattern: str | None = None,
     images: str | os.PathLike | None = None,
     shard: tuple[int, int] = (0, 1),
@@ -119,6 +121,7 @@ def track_all(
         engine: ``'local'``, processes of this machine; or ``'ray'``, actors of a Ray cluster, where
             ``workers`` are the most at once, any number if None, and ``devices`` are not looked at.
         ray_address: Of the cluster; one of this machine alone if None.
+        gpus_per_worker: Of Ray, as 0.5; 1 where the cluster has GPUs, else 0, if None.
         pattern: Of the videos in folders, as ``'*.mp4'``.
         images: Folder from which the paths in annotation files start.
         shard: Number and count, as (0, 8): only the videos whose ids belong to this one of eight.
@@ -202,8 +205,13 @@ def track_all(
     if log is None:
         log = run.path('track_all.log')
         log = log if is_remote(out) else os.path.join(out, log)
-    if count == 0:
-        chosen: Engine = InThisProcess(run.job, run.store, devices[0])
+    chosen: Engine
+    if engine == 'ray':
+        chosen = RayEngine(
+            run.job, workers=workers, address=ray_address, gpus=gpus_per_worker, timeout=timeout
+        )
+    elif count == 0:
+        chosen = InThisProcess(run.job, run.store, devices[0])
     else:
         chosen = LocalEngine(
             run.job,
@@ -257,6 +265,8 @@ def _check(
         raise InputError(f'outputs {unknown}: give some of {", ".join(OUTPUTS)}')
     if engine not in ('local', 'ray'):
         raise InputError(f'engine {engine!r}: is none; give local or ray')
+    if engine == 'ray' and workers == 0:
+        raise InputError('workers 0: Ray needs some; give 1 or more, or leave it out')
     if workers is not None and workers < 0:
         raise InputError(f'workers {workers}: give 1 or more, or 0 for this process')
     if limit is not None and limit < 1:

@@ -80,6 +80,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='GPUs of the workers in turn, as 0,1,2,3 or all; or cpu (default: --device)',
     )
     sharing.add_argument(
+        '--engine',
+        choices=('local', 'ray'),
+        default='local',
+        help='processes of this machine, or actors of a Ray cluster (default: %(default)s)',
+    )
+    sharing.add_argument(
+        '--ray-address',
+        metavar='A',
+        help='of the cluster, as auto or ray://HOST:10001 (default: one of this machine alone)',
+    )
+    sharing.add_argument(
+        '--gpus-per-worker',
+        type=float,
+        metavar='G',
+        help='with Ray, as 0.5 (default: 1 where the cluster has GPUs)',
+    )
+    sharing.add_argument(
         '--shard',
         metavar='I/N',
         help='only the videos whose ids belong to part I of N, I from 0 on (default in an array of '
@@ -118,6 +135,12 @@ def check_arguments(args: argparse.Namespace) -> None:
             )
     if args.devices is not None and args.device is not None:
         raise InputError('--device and --devices: both are given; give one of the two')
+    ray_options = {'--ray-address': args.ray_address, '--gpus-per-worker': args.gpus_per_worker}
+    for option, value in ray_options.items():
+        if value is not None and args.engine != 'ray':
+            raise InputError(f'{option}: is for Ray alone; give --engine ray as well')
+    if args.gpus_per_worker is not None and args.gpus_per_worker < 0:
+        raise InputError(f'--gpus-per-worker {args.gpus_per_worker}: give 0 or more')
     if args.workers is not None and args.workers < 0:
         raise InputError(f'--workers {args.workers}: give 1 or more, or 0 for this process')
 
@@ -144,6 +167,9 @@ def run(args: argparse.Namespace) -> int:
         outputs=[kind for kind in OUTPUTS if getattr(args, f'out_{kind}')] or ['json'],
         workers=args.workers,
         devices=[args.device] if args.devices is None else devices_of(args.devices),
+        engine=args.engine,
+        ray_address=args.ray_address,
+        gpus_per_worker=args.gpus_per_worker,
         pattern=args.pattern,
         images=args.images,
         shard=shard,

@@ -141,6 +141,7 @@ class Run:
                     yield record
         finally:
             try:
+                self.store.clean_up()
                 self._write_summary()
             finally:
                 self.lock.close()

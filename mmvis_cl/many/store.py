@@ -1,5 +1,6 @@
 """Where results lie: a folder a video, which is there whole, with its record, or not at all."""
 
+import errno
 import json
 import os
 import shutil
@@ -131,9 +132,17 @@ class LocalStore(Store):
         target = self._folder(record.id)
         old = self._unused()
         try:
-            with suppress(FileNotFoundError):
-                os.rename(target, old)
-            os.rename(folder, target)
+            while True:
+                with suppress(FileNotFoundError):
+                    os.rename(target, old)
+                try:
+                    os.rename(folder, target)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                # a worker of a node that was taken for lost has put its results there just now
+                shutil.rmtree(old, ignore_errors=True)
             _to_disk(target.parent)
         except OSError as error:
             raise cannot_write(target, error) from error

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zlib
@@ -66,6 +67,8 @@ TABLE = [
     Row(r'(pytest|ruff|mkdocs) ', 'program'),
     Row(r'tools/(dist|slurm)_(train|test)\.sh ', 'shell'),
     Row(r'tools/benchmarks/ladder\.sh ', 'program'),
+    Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
+    Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl (--help|config|info|eval|merge|convert|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
@@ -86,7 +89,7 @@ TABLE = [
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
     Row(
-        rf'{CONVERTERS}(cvat|coco_video|mask_png|label_studio)_to_vis\.py ',
+        rf'{CONVERTERS}(cvat|coco_video|mask_png|label_studio|tracked)_to_vis\.py ',
         'run',
         {'data/mine': NEW_FOLDER},
     ),
@@ -308,6 +311,9 @@ def make_own_videos(root: Path) -> None:
     with VideoWriter(root / 'street.mp4', fps=6) as writer:
         for _ in range(2):
             writer.write(np.array(picture))
+    (root / 'VIDEOS').mkdir()
+    shutil.copy(root / 'street.mp4', root / 'VIDEOS')
+    (root / 'VIDEOS.csv').write_text('source,id,end\nVIDEOS/street.mp4,street,2\n')
     for name in ('first', 'second'):
         trees = [root / tree for tree in ('DAVIS', 'mine')]
         images = [root / folder / name for folder in ('videos', 'images')]
