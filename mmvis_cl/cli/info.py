@@ -57,6 +57,7 @@ def environment() -> Iterator[tuple[str, str]]:
     yield 'ops of mmcv', _ops()
     yield 'C compiler', _compiler()
     yield from _devices()
+    yield 'attention', _attention()
     yield 'H.264', _h264()
     for name in _SETTINGS:
         if name in os.environ:
@@ -140,6 +141,21 @@ def _devices() -> Iterator[tuple[str, str]]:
                 f'{device.name}, {device.total_memory / 2**30:.1f} GiB, '
                 f'compute capability {device.major}.{device.minor}',
             )
+
+
+def _attention() -> str:
+    """The ways by which deformable attention runs where nothing else is asked for."""
+    try:
+        import torch
+
+        from mmvis_cl.ops.deformable_sums import chosen_way
+    except Exception as error:  # said above
+        return f'cannot be imported ({type(error).__name__}: {error})'
+    devices = [torch.device('cpu')]
+    devices += [torch.device('cuda', i) for i in range(torch.cuda.device_count())]
+    # heads of 32 channels, four levels and points: those of the configs
+    ways = {device: chosen_way('auto', device, torch.float32, (32, 4, 16)) for device in devices}
+    return ', '.join(f"'{way}' on {device}" for device, way in ways.items())
 
 
 def _h264() -> str:

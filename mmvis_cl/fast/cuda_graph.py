@@ -75,32 +75,25 @@ class GraphedRuns:
             The states; nobody else has their memory.
         """
         with self._one_at_a_time:
-            return self._run(kind, run, frames, reads)
-
-    def _run(
-        self,
-        kind: Hashable,
-        run: Callable[[Tensor], States],
-        frames: Tensor,
-        reads: Callable[[], object],
-    ) -> States:
-        if kind not in self._replays and kind not in self._seen:
-            self._seen.append(kind)
-            return run(frames)
-        if self._done is not None:  # a thread of another video may be on another stream
-            torch.cuda.current_stream(frames.device).wait_event(self._done)
-        replay = self._replays.pop(kind, None) or record(run, frames, reads)
-        self._replays[kind] = replay  # the last one is the one that was used last
-        if len(self._replays) > GRAPHS_KEPT:
-            del self._replays[next(iter(self._replays))]
-        states = replay(frames)
-        # the next replay writes into them
-        copies = (
-            [t.clone() for t in part] if isinstance(part, list) else part.clone() for part in states
-        )
-        own = type(states)(*copies)
-        self._done = torch.cuda.current_stream(frames.device).record_event()
-        return own
+            if kind not in self._replays and kind not in self._seen:
+                self._seen.append(kind)
+                return run(frames)
+            stream = torch.cuda.current_stream(frames.device)
+            if self._done is not None:  # a thread of another video may be on another stream
+                stream.wait_event(self._done)
+            replay = self._replays.pop(kind, None) or record(run, frames, reads)
+            self._replays[kind] = replay  # the last one is the one that was used last
+            if len(self._replays) > GRAPHS_KEPT:
+                del self._replays[next(iter(self._replays))]
+            states = replay(frames)
+            # the next replay writes into them
+            copies = (
+                [t.clone() for t in part] if isinstance(part, list) else part.clone()
+                for part in states
+            )
+            own = type(states)(*copies)
+            self._done = stream.record_event()
+            return own
 
     def __getstate__(self) -> dict:
         return {}  # a graph can be neither copied nor saved

@@ -85,12 +85,10 @@ def deformable_sums(
         InputError: The way does not take these values, or is not there.
     """
     sizes = value.shape[3], len(spatial_shapes), len(spatial_shapes) * points
-    name = chosen_way(way, value.device, value.dtype, sizes)
+    name = _asked_once(way, value.device, value.dtype, sizes)
     return WAYS[name].make(Values(value, spatial_shapes, level_start, sizes, im2col_step))
 
 
-# torch.compile asks once, when it compiles.
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch
 def chosen_way(way: str, device: torch.device, dtype: torch.dtype, sizes: Sizes) -> str:
     """The way by which values are summed: for 'auto' the fastest one that is there.
 
@@ -124,6 +122,11 @@ def chosen_way(way: str, device: torch.device, dtype: torch.dtype, sizes: Sizes)
     if troubles.get('triton'):
         _say_without_triton(name, troubles['triton'])
     return name
+
+
+# torch.compile asks once, when it compiles. It keeps the answer as a global variable of what it
+# compiles, named as the function that it asked: that may not be one by whose name others ask.
+_asked_once = torch.compiler.assume_constant_result(lambda *asked: chosen_way(*asked))
 
 
 def check_way(way: str, sizes: Sizes, device: torch.device | None = None) -> None:

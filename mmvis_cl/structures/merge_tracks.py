@@ -121,7 +121,7 @@ def check_merge_options(
     if len(weights) != num_runs:
         raise InputError(f'{len(weights)} weights for {num_runs} runs; give one for each')
     if not all(0 < weight < float('inf') for weight in weights):
-        raise InputError(f'weights are {weights}; each must be above 0')
+        raise InputError(f'weights are {weights}; each must be above 0 and finite')
     return weights
 
 

@@ -99,8 +99,8 @@ def iou_of_runs(
     runs: TrackRuns,
     rows: slice,
     columns: slice,
-    min_iou: float = 0.0,
-    wanted: np.ndarray | None = None,
+    min_iou: float,
+    wanted: np.ndarray | None,
 ) -> np.ndarray:
     """As :func:`spatio_temporal_iou`, for tracks that are read already.
 

@@ -19,6 +19,7 @@ from synth_weights import release_state_dict
 
 from mmvis_cl.cli import info, main, merge
 from mmvis_cl.evaluation import evaluate_tracks, merge_tracks
+from mmvis_cl.ops.deformable_sums import chosen_way
 from mmvis_cl.structures import encode_masks
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,9 @@ def test_info(run):
     assert facts['H.264'] == 'libx264'
     assert ('no device' in facts['CUDA']) == (not torch.cuda.is_available())
     assert torch.backends.cpu.get_cpu_capability() in facts['CPU']
+    way = chosen_way('auto', torch.device('cpu'), torch.float32, (32, 4, 16))
+    assert f"'{way}' on cpu" in facts['attention']
+    assert facts['attention'].count(' on cuda:') == torch.cuda.device_count()
     if (ROOT / '.git').exists():
         git = ['git', '-C', str(ROOT), 'rev-parse', '--short=12', 'HEAD']
         commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()

@@ -198,7 +198,8 @@ def test_annotations_may_start_at_0_and_lack_areas():
     annotations = annotations_of((1, 1, [BOX] * 4))
     annotations['annotations'][0]['id'] = 0
     del annotations['annotations'][0]['areas']
-    assert evaluate_tracks([result(1, 1, 0.9, [BOX] * 4)], annotations)['AP_s'] == pytest.approx(1)
+    scores = evaluate_tracks([result(1, 1, 0.9, [BOX] * 4)], annotations)
+    assert (scores['AP_s'], scores['AP_m']) == pytest.approx((1, -1))
 
 
 def test_input_is_left_as_it_is_and_nothing_is_printed(capsys):
@@ -340,6 +341,15 @@ def test_table_of_scores():
     names, values = (line.split() for line in format_scores(scores).split('\n'))
     assert names == list(METRICS)
     assert values == ['-' if name == 'AP_l' else '0.123' for name in METRICS]
+
+
+def test_table_of_some_scores_of_all_and_of_short_videos():
+    table = format_scores(dict(AP=0.5, AP_short=0.25, AP50_short=1.0))
+    assert [line.rstrip() for line in table.split('\n')] == [
+        '         AP   AP50',
+        'all   0.500',
+        'short 0.250  1.000',
+    ]
 
 
 class TestShuffledIdentities:

@@ -11,6 +11,8 @@ from pycocotools import mask as mask_utils
 from mmvis_cl.evaluation import evaluate_tracks, track_matching
 from mmvis_cl.evaluation.track_ap import METRICS
 from mmvis_cl.evaluation.track_matching import TrackEvaluation, TrackMasks, match_tracks
+from mmvis_cl.structures import encode_masks
+from mmvis_cl.structures.track_runs import TrackRuns
 
 # Large enough for objects of all three ranges of areas, which begin at 128^2 and 256^2.
 HEIGHT, WIDTH = 300, 340
@@ -202,6 +204,41 @@ def test_videos_may_be_chosen_after_matching():
         np.testing.assert_allclose(found, expected.stats, rtol=0, atol=1e-12)
 
 
+def test_tracks_of_one_video_and_class_are_compared(monkeypatch):
+    """Alone: the videos differ in size and length, and each has a track of each class."""
+    compared, shared = [], TrackRuns.shared
+
+    def spy(runs, *pair):
+        compared.append(pair)
+        return shared(runs, *pair)
+
+    monkeypatch.setattr(TrackRuns, 'shared', spy)
+    rng = np.random.default_rng(10)
+    sizes = {1: (20, 30, 3), 2: (40, 10, 7), 3: (8, 9, 1)}
+    results = []
+    for video_id, (height, width, length) in sizes.items():
+        for category in CLASSES:
+            dense = rng.random((length, height, width)) < 0.5
+            results.append(
+                dict(
+                    video_id=video_id,
+                    category_id=category['id'],
+                    score=rng.random(),
+                    segmentations=encode_masks(dense),
+                )
+            )
+    annotations = dict(
+        videos=[
+            dict(id=video_id, height=height, width=width, length=length)
+            for video_id, (height, width, length) in sizes.items()
+        ],
+        categories=CLASSES,
+        annotations=[dict(t, id=i, iscrowd=0) for i, t in enumerate(results, 1)],
+    )
+    assert evaluate_tracks(results, annotations)['AP'] == pytest.approx(1)
+    assert len(compared) == len(results)
+
+
 def test_matching_by_hand():
     iou = np.array([[0.6, 0.7, 0.7], [0.9, 0.8, 0.0], [0.9, 0.0, 0.8]])
     thresholds = np.array([0.5, 0.75])
@@ -235,12 +272,14 @@ def test_the_bar_is_shown_if_asked_for(monkeypatch, capsys):
         return items
 
     monkeypatch.setattr(track_matching, 'progress_of', spy)
+    our_curves(annotations, results)
+    assert bars == []
     assert evaluate_tracks(results, annotations, progress=True) == expected
     assert bars == ['checking results', 'comparing tracks']
     # By default only on a terminal, and for many results.
     monkeypatch.setattr('sys.stderr.isatty', lambda: True)
     evaluate_tracks(results, annotations)
     assert len(bars) == 2
-    monkeypatch.setattr('mmvis_cl.evaluation.track_ap.MANY', 1)
+    monkeypatch.setattr('mmvis_cl.evaluation.track_ap.MANY', len(results))
     evaluate_tracks(results, annotations)
     assert len(bars) == 4

@@ -15,17 +15,17 @@ from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.config import ConfigDict
 from release_fixtures import build, load, training_batch, video_batch
 
-from mmvis_cl.compat import has_compiled_ops
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.models import ContrastiveVIS, DynamicMaskHead, GatherDeformableAttention
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
-from mmvis_cl.ops import deformable_sums
+from mmvis_cl.ops.deformable_sums import WAYS, can_be_recorded
 from mmvis_cl.structures import encode_logits, encode_masks, mask_logits_to_image
 
 DEVICE = os.environ.get('MMVIS_CL_TEST_DEVICE', 'cuda')
 DATA = Path(__file__).parents[1] / 'data'
 SHAPES = [(9, 14), (5, 7), (3, 4), (1, 1)]
+WAYS_OF_GPUS = 'triton', 'mmcv', 'gathered'
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(
@@ -98,16 +98,25 @@ def plain_attention():
     return module
 
 
-@pytest.mark.parametrize('padded', [False, True])
-@pytest.mark.parametrize('op', ['compiled', 'gathered'])
-def test_attention_equals_mmcvs_on_the_cpu(plain_attention, monkeypatch, op, padded):
-    if op == 'compiled' and not has_compiled_ops():
-        pytest.skip("mmcv's compiled ops are not there")
-    if op == 'gathered':
-        monkeypatch.setattr(deformable_sums, 'has_compiled_ops', lambda: False)
-    expected = attention_results(plain_attention, 'cpu', padded)
+def summing(plain_attention, way):
+    """The same attention, ours, whose values are summed by this way."""
+    known = WAYS[way]
+    if not known.takes(torch.device(DEVICE), torch.float32):
+        pytest.skip(f"attention='{way}' takes {known.what}")
+    trouble = known.trouble((8, 4, 16), torch.device(DEVICE))
+    if trouble:
+        pytest.skip(trouble)
     ours = copy.deepcopy(plain_attention)
     ours.__class__ = GatherDeformableAttention
+    ours.way = way
+    return ours
+
+
+@pytest.mark.parametrize('padded', [False, True])
+@pytest.mark.parametrize('way', WAYS_OF_GPUS)
+def test_attention_equals_mmcvs_on_the_cpu(plain_attention, way, padded):
+    expected = attention_results(plain_attention, 'cpu', padded)
+    ours = summing(plain_attention, way)
     found = attention_results(ours, DEVICE, padded)
     assert found.keys() == expected.keys() and len(found) == 12
     for name, value in expected.items():
@@ -117,14 +126,9 @@ def test_attention_equals_mmcvs_on_the_cpu(plain_attention, monkeypatch, op, pad
         )
 
 
-@pytest.mark.parametrize('op', ['compiled', 'gathered'])
-def test_attention_in_bfloat16_is_near(plain_attention, monkeypatch, op):
-    if op == 'compiled' and not has_compiled_ops():
-        pytest.skip("mmcv's compiled ops are not there")
-    if op == 'gathered':
-        monkeypatch.setattr(deformable_sums, 'has_compiled_ops', lambda: False)
-    ours = copy.deepcopy(plain_attention)
-    ours.__class__ = GatherDeformableAttention
+@pytest.mark.parametrize('way', WAYS_OF_GPUS)
+def test_attention_in_bfloat16_is_near(plain_attention, way):
+    ours = summing(plain_attention, way)
     expected = attention_results(ours, DEVICE, True)['output']
     found = attention_results(ours, DEVICE, True, torch.bfloat16)['output']
     near = (found - expected).norm() / expected.norm()
@@ -228,7 +232,8 @@ def test_a_cuda_graph_gives_what_single_operations_give(fixture, model, autocast
         results.append(  # recorded at the second, repeated from then on
             [model.query_states(frames[t : t + 1], [sample[t]]) for t in (0, 1, 0, 1)]
         )
-    assert len(model._graphs._replays) == (DEVICE == 'cuda' and has_compiled_ops())
+    recorded = DEVICE == 'cuda' and can_be_recorded('auto', torch.device(DEVICE))
+    assert len(model._graphs._replays) == recorded
     for one, other in zip(*results, strict=True):
         for name in ('logits', 'boxes', 'states'):
             torch.testing.assert_close(

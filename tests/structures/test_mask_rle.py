@@ -25,6 +25,25 @@ def test_masks_of_the_original_size(out_shape):
         assert torch.equal(masks, expected)
 
 
+@pytest.mark.parametrize(('chunk', 'together'), [(None, 5), (3 * 96 * 160 - 1, 2), (1, 1)])
+def test_no_more_pixels_are_upsampled_at_once_than_wanted(monkeypatch, chunk, together):
+    upsampled, interpolate = [], F.interpolate
+
+    def spy(masks, size, **options):
+        upsampled.append((len(masks), size))
+        return interpolate(masks, size, **options)
+
+    monkeypatch.setattr(F, 'interpolate', spy)
+    mask_logits_to_image(torch.zeros(5, 24, 40), (96, 160), (96, 160), chunk_pixels=chunk)
+    parts = [min(together, 5 - i) for i in range(0, 5, together)]
+    assert upsampled == [(n, (96, 160)) for n in parts]
+
+
+def test_of_an_images_shape_the_channels_are_left_out():
+    masks = mask_logits_to_image(torch.zeros(2, 24, 40), (90, 150), np.zeros((9, 15, 3)).shape)
+    assert masks.shape == (2, 9, 15)
+
+
 def test_no_mask():
     assert mask_logits_to_image(torch.zeros(0, 24, 40), (90, 150), (9, 15)).shape == (0, 9, 15)
     assert encode_masks(torch.zeros(0, 9, 15)) == []
@@ -111,12 +130,13 @@ def test_no_more_is_made_of_a_mask_than_its_window():
     logits = torch.full((4, 120, 216), -1.0)
     logits[0, 50:60, 100:140] = 1
     logits[1, 50, 100] = 1
-    logits[3] = 1
+    logits[2], logits[3] = 0, 1  # 0 is not positive
     windows = positive_windows(logits, (480, 854), (480, 854), False)
     shapes = [pixels.shape for *_, pixels in windows]
     assert shapes[0] == (12 * 4 - 4, 42 * 4 - 4) and windows[0][:2] == (198, 398)
-    # of one logit as much as PyTorch has to be given, that it takes the same kernel
-    assert sum(shapes[1]) <= 128 + 4 and shapes[2] == (0, 0) and shapes[3] == (480, 854)
+    # of one logit as much as PyTorch has to be given, that it takes the same kernel, more than
+    # 128 pixels; 2 at each of four sides are left out
+    assert sum(shapes[1]) == 128 + 4 - 8 and shapes[2] == (0, 0) and shapes[3] == (480, 854)
     assert encode_logits(logits[:0], (480, 854), (480, 854)) == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from mmvis_cl.errors import InputError
 from mmvis_cl.evaluation import merge_tracks, spatio_temporal_iou
 from mmvis_cl.structures import encode_masks
+from mmvis_cl.structures.track_runs import TrackRuns
 
 SIZE = (6, 10)
 
@@ -169,14 +170,32 @@ def test_voting_by_hand():
     assert merged['score'] == pytest.approx(0.3)
 
 
-def test_one_with_half_of_the_votes_decides_alone():
-    a, b, c = (track(s, (0, 0, w, 4)) for s, w in ((0.9, 4), (0.4, 5), (0.4, 6)))
+@pytest.mark.parametrize('scale', [1, 1e-6])
+def test_one_with_half_of_the_votes_decides_alone(scale):
+    best, other = 0.9 * scale, 0.4 * scale
+    a, b, c = (track(s, (0, 0, w, 4)) for s, w in ((best, 4), (other, 5), (other, 6)))
     (merged,) = merge_tracks([[a], [b], [c]], method='fuse')
     assert merged['segmentations'] == a['segmentations']
     # a weight of 2 for the others turns it
     (merged,) = merge_tracks([[a], [b], [c]], weights=[1, 2, 2], method='fuse')
     assert merged['segmentations'] == b['segmentations']
-    assert merged['score'] == pytest.approx((0.9 + 2 * 0.4 + 2 * 0.4) / 5)
+    assert merged['score'] == pytest.approx((best + 2 * other + 2 * other) / 5)
+
+
+@pytest.mark.parametrize('scores', [(0.9, 0.450001, 0.450001), (1, 1, 5e-324), (0, 0, 0)])
+def test_one_with_a_little_less_than_half_of_the_votes_needs_another(scores):
+    runs = [[track(s, (0, 0, w, 4))] for s, w in zip(scores, (6, 5, 4), strict=True)]
+    (merged,) = merge_tracks(runs, method='fuse')
+    assert merged['segmentations'] == runs[1][0]['segmentations']
+
+
+def test_what_no_other_run_has_keeps_its_masks_as_they_are():
+    """The very lists; also those of a track that is never seen."""
+    run = [track(0.5, (0, 0, 4, 4)), track(0.4, None)]
+    for runs in ([run], [run, []]):
+        merged = merge_tracks(runs, method='fuse')
+        for found, given in zip(merged, run, strict=True):
+            assert found['segmentations'] is given['segmentations']
 
 
 def test_weights_order_the_tracks():
@@ -194,6 +213,15 @@ def test_classes_and_tracks_of_a_run_stay_apart(method):
     merged = merge_tracks([[a, twin], [b]], method=method, score='max')
     assert plain(merged) == [a, twin, b]
     assert merge_tracks([[], []], method=method) == []
+
+
+def test_tracks_of_other_classes_are_not_compared(monkeypatch):
+    def never(*args):
+        raise AssertionError('they have nothing to do with each other')
+
+    monkeypatch.setattr(TrackRuns, 'shared', never)
+    runs = [[track(0.9, (0, 0, 4, 4), category_id=category)] for category in (1, 2)]
+    assert plain(merge_tracks(runs, score='max')) == runs[0] + runs[1]
 
 
 @pytest.mark.parametrize('method', ['suppress', 'fuse'])
@@ -245,6 +273,7 @@ def test_bad_options_are_one_clear_line():
         (dict(iou_thr=1.5), 'iou_thr is 1.5'),
         (dict(weights=[1]), '1 weights for 2 runs'),
         (dict(weights=[1, 0]), 'each must be above 0'),
+        (dict(weights=[1, float('inf')]), 'each must be above 0 and finite'),
     ):
         with pytest.raises(InputError, match=message) as caught:
             merge_tracks(runs, **options)

@@ -76,6 +76,22 @@ def test_pairs_that_are_not_wanted_are_0(groups, monkeypatch):
     assert not spatio_temporal_iou(tracks, small, min_iou=0.5).any()
 
 
+def test_only_tracks_that_can_overlap_are_compared(monkeypatch):
+    """Of one pixel each, at two places: the third and fourth are the first and second again."""
+    masks = np.zeros((2, HEIGHT, WIDTH), np.uint8)
+    masks[0, 0, 0] = masks[1, 2, 3] = 1
+    tracks = [[mask_utils.encode(np.asfortranarray(mask))] for mask in masks]
+    compared, shared = [], TrackRuns.shared
+
+    def spy(runs, i, j, block):
+        compared.append((i, j))
+        return shared(runs, i, j, block)
+
+    monkeypatch.setattr(TrackRuns, 'shared', spy)
+    assert (spatio_temporal_iou(tracks, tracks) == np.eye(2)).all()
+    assert compared == [(0, 2), (1, 3)]
+
+
 def test_areas():
     rles = [mask_utils.encode(np.asfortranarray(np.ones((4, n), np.uint8))) for n in (2, 5)]
     assert mask_areas([None, *rles, None]).tolist() == [0, 8, 20, 0]

@@ -103,6 +103,18 @@ def test_frames_too_large_for_a_block_of_32_bits():
     assert runs.blocks == [slice(0, 2), slice(2, 4)]
     assert runs.areas.tolist() == [[15, pixels, 0, 0], [pixels, 0, 0, 15]]
     assert [runs.shared(0, 1, block) for block in range(2)] == [15, 0]
+    size[1] += 1  # now two are too many
+    full = mask_utils.frPyObjects(dict(size=size, counts=[0, 2**30]), *size)
+    runs = TrackRuns([[full, full], [full, None]])
+    assert [runs.shared(0, 1, block) for block in range(2)] == [2**30, 0]
+
+
+def test_the_frame_of_a_broken_mask_in_a_later_block(monkeypatch):
+    monkeypatch.setattr(track_runs, '_BLOCK', 2)
+    track = [dict(size=[2, 3], counts='06')] * 5
+    broken = [*track[:3], dict(track[0], counts='04'), track[0]]
+    with pytest.raises(InputError, match=r'^frame 3: the RLE covers 4 pixels'):
+        TrackRuns([track, broken])
 
 
 @pytest.mark.parametrize(

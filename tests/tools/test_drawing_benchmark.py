@@ -1,19 +1,13 @@
 """The benchmark of drawing compares pictures that show the same."""
 
-import importlib
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 
-
-@pytest.fixture
-def drawing(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module('drawing')
+@pytest.fixture(scope='module')
+def drawing(import_benchmark):
+    return import_benchmark('drawing')
 
 
 def test_all_ways_draw_the_same_but_for_lines_and_places_of_labels(drawing):
@@ -26,7 +20,8 @@ def test_all_ways_draw_the_same_but_for_lines_and_places_of_labels(drawing):
         for frame, one, other in zip(frames, ours, theirs, strict=True):
             differs = np.abs(one.astype(int) - other).max(2) > 2
             changed = np.abs(one.astype(int) - frame.image).max(2) > 2
-            assert differs.mean() < 0.1 * changed.mean()
+            # supervision 0.25 puts the label of what touches the upper border outside
+            assert differs.mean() < 0.2 * changed.mean()
 
 
 def test_both_writers_write_all_frames(drawing, tmp_path):

@@ -1,6 +1,5 @@
 """The report on a GPU, and the benchmarks of which it is made, in small on the CPU."""
 
-import importlib
 import json
 import os
 import sys
@@ -12,14 +11,6 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / 'tools' / 'benchmarks'
-
-
-@pytest.fixture(scope='module')
-def import_benchmark():
-    """Imports a benchmark by name."""
-    sys.path.insert(0, str(FOLDER))
-    yield importlib.import_module
-    sys.path.remove(str(FOLDER))
 
 
 def cells(line):

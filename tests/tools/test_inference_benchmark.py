@@ -11,12 +11,8 @@ FOLDER = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 
 
 @pytest.fixture(scope='module')
-def inference():
-    sys.path.insert(0, str(FOLDER))
-    import inference
-
-    sys.path.remove(str(FOLDER))
-    return inference
+def inference(import_benchmark):
+    return import_benchmark('inference')
 
 
 @pytest.fixture(scope='module')

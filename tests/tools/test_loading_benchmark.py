@@ -1,6 +1,5 @@
 """The benchmark of data loading: its data, its rates and the times of the steps."""
 
-import importlib
 import json
 import logging
 import time
@@ -14,11 +13,8 @@ CONFIGS = ROOT / 'configs' / 'vis_cl'
 
 
 @pytest.fixture(scope='module')
-def loading():
-    patch = pytest.MonkeyPatch()
-    patch.syspath_prepend(str(ROOT / 'tools' / 'benchmarks'))
-    yield importlib.import_module('loading')
-    patch.undo()
+def loading(import_benchmark):
+    return import_benchmark('loading')
 
 
 @pytest.fixture(autouse=True)

@@ -1,17 +1,11 @@
 """The benchmark of masks compares what gives the same."""
 
-import importlib
-from pathlib import Path
-
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 
-
-@pytest.fixture
-def masks(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module('masks')
+@pytest.fixture(scope='module')
+def masks(import_benchmark):
+    return import_benchmark('masks')
 
 
 def test_objects_are_of_the_size_that_is_told(masks):

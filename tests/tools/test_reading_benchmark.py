@@ -1,20 +1,14 @@
 """The benchmark of reading reads files that are right, by every reader that it names."""
 
-import importlib
-from pathlib import Path
-
 import pycocotools.mask as mask_utils
 import pytest
 
 from mmvis_cl.evaluation import load_annotations, load_results
 
-TOOLS = Path(__file__).parents[2] / 'tools' / 'benchmarks'
 
-
-@pytest.fixture
-def reading(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module('reading')
+@pytest.fixture(scope='module')
+def reading(import_benchmark):
+    return import_benchmark('reading')
 
 
 def test_the_files_are_as_large_as_asked_and_right(reading, tmp_path):

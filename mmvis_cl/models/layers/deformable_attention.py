@@ -3,6 +3,8 @@
 From "Deformable DETR" (Zhu et al., 2021), equation 3.
 """
 
+from __future__ import annotations  # the compiler of PyTorch 2.4 cannot read those of `attend`
+
 import functools
 from collections.abc import Callable
 
