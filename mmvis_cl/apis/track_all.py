@@ -262,20 +262,20 @@ def _check(
         )
     unknown = [kind for kind in outputs if kind not in OUTPUTS]
     if unknown or not outputs:
-        raise InputError(f'outputs {unknown}: give some of {", ".join(OUTPUTS)}')
+        raise InputError(f'outputs {unknown}: are none; give some of {", ".join(OUTPUTS)}')
     if engine not in ('local', 'ray'):
         raise InputError(f'engine {engine!r}: is none; give local or ray')
     if engine == 'ray' and workers == 0:
         raise InputError('workers 0: Ray needs some; give 1 or more, or leave it out')
     if workers is not None and workers < 0:
-        raise InputError(f'workers {workers}: give 1 or more, or 0 for this process')
+        raise InputError(f'workers {workers}: are too few; give 1 or more, or 0 for this process')
     if limit is not None and limit < 1:
-        raise InputError(f'limit {limit}: give 1 or more')
+        raise InputError(f'limit {limit}: is too low; give 1 or more')
     if timeout is not None and (not timeout > 0 or workers == 0):
         raise InputError(
-            f'timeout {timeout:g}: give seconds above 0, and workers that can be ended'
+            f'timeout {timeout:g}: cannot be kept; give seconds above 0, and workers to be ended'
         )
     if videos_per_pass < 1 or (videos_per_pass > 1 and tta):
         raise InputError(
-            f'videos per pass {videos_per_pass}: give 1 or more; with tta videos go one by one'
+            f'videos per pass {videos_per_pass}: cannot be; give 1 or more, and with tta 1'
         )

@@ -140,9 +140,11 @@ def check_arguments(args: argparse.Namespace) -> None:
         if value is not None and args.engine != 'ray':
             raise InputError(f'{option}: is for Ray alone; give --engine ray as well')
     if args.gpus_per_worker is not None and args.gpus_per_worker < 0:
-        raise InputError(f'--gpus-per-worker {args.gpus_per_worker}: give 0 or more')
+        raise InputError(f'--gpus-per-worker {args.gpus_per_worker}: is too low; give 0 or more')
     if args.workers is not None and args.workers < 0:
-        raise InputError(f'--workers {args.workers}: give 1 or more, or 0 for this process')
+        raise InputError(
+            f'--workers {args.workers}: are too few; give 1 or more, or 0 for this process'
+        )
 
 
 def run(args: argparse.Namespace) -> int:

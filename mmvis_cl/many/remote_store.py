@@ -47,10 +47,11 @@ class RemoteStore(Store):
         """See :class:`Store`."""
         target = self._folder(record.id)
         try:
-            if self._fs.exists(target):
-                if self._fs.exists(f'{target}/{RECORD}'):  # what it vouches for is about to change
-                    self._fs.rm_file(f'{target}/{RECORD}')
-                self._fs.rm(target, recursive=True)
+            if self._fs.exists(f'{target}/{RECORD}'):  # what it vouches for is about to change
+                self._fs.rm_file(f'{target}/{RECORD}')
+            older = self._fs.find(target)
+            if older:
+                self._fs.rm(older)
             if folder is not None:
                 for path in sorted(folder.rglob('*')):
                     if os.path.isfile(path):

@@ -6,11 +6,12 @@ It is the same for every engine: an engine gives it a job and videos, and takes 
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from mmvis_cl.apis import VideoSource, VISInferencer, open_source
+from mmvis_cl.apis.together import TogetherVideo, stream_together
 from mmvis_cl.category_ids import ids_of_classes
 from mmvis_cl.datasets.image_source import ImageFiles
 from mmvis_cl.errors import InputError, in_one_line
@@ -81,6 +82,9 @@ class Worker:
         Raises:
             InputError: See :meth:`track`.
         """
+        if self.job.videos_per_pass > 1:
+            yield from track_together(self, next_video, progress)
+            return
         while (video := next_video(True)) is not None:
             yield self.track(video, progress)
 
@@ -198,7 +202,7 @@ class VideoInWork:
         record.problem = problem
         for output in self._outputs.outputs:
             path = output.path
-            files = [path] if path.is_file() else sorted(path.iterdir())
+            files = sorted(path.iterdir()) if os.path.isdir(path) else [path]
             record.outputs[path.name] = sum(file.stat().st_size for file in files)
         self._worker.store.publish(self._results, record)
         return record
@@ -229,3 +233,61 @@ class VideoInWork:
             device=str(worker.inferencer.device),
             model=worker.job.model,
         )
+
+
+def track_together(
+    worker: Worker, next_video: NextVideo, progress: Progress
+) -> Generator[VideoRecord, None, None]:
+    """The records of videos of which several are tracked at once; see :meth:`Worker.track_all`."""
+    works: dict[TogetherVideo, VideoInWork] = {}
+    failed: list[VideoRecord] = []  # of those that could not be opened
+    first = next_video(True)
+
+    def begin() -> TogetherVideo | None:
+        nonlocal first
+        video, first = first or next_video(False), None
+        while video is not None:
+            work = VideoInWork(worker, video).__enter__()
+            try:
+                work.open()
+                begun = TogetherVideo(work.session, work.source)
+            except InputError as error:
+                try:
+                    failed.append(work.fail(error))
+                finally:
+                    work.__exit__()
+                video = next_video(False)
+                continue
+            works[begun] = work
+            return begun
+        return None
+
+    try:
+        while first is not None:
+            for begun, frame in stream_together(
+                worker.inferencer, begin, worker.job.videos_per_pass
+            ):
+                while failed:
+                    yield failed.pop()
+                if begun not in works:
+                    continue  # it has failed, and its last frames come back
+                work = works[begun]
+                try:
+                    if frame is not None:
+                        work.write(frame)
+                        progress(work.video.id, work.frames)
+                        continue
+                    if begun.error is not None:
+                        raise begun.error
+                    record = work.finish()
+                except InputError as error:
+                    begun.stop()
+                    record = work.fail(error)
+                works.pop(begun).__exit__()
+                yield record
+            while failed:
+                yield failed.pop()
+            first = next_video(True)
+    finally:
+        for work in works.values():
+            work.__exit__()

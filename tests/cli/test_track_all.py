@@ -156,12 +156,12 @@ def test_from_python_a_record_comes_as_each_video_ends(model, folder, tmp_path):
     [
         (['--shard', '8/8'], '--shard 8/8: the parts count from 0; of 8 the last is 7/8'),
         (['--shard', '3'], '--shard 3: is none; give it as 0/8'),
-        (['--workers', '-1'], '--workers -1: give 1 or more, or 0'),
+        (['--workers', '-1'], '--workers -1: are too few; give 1 or more, or 0'),
         (['--device', 'cpu', '--devices', 'cpu'], 'both are given'),
         (['--score-thr', '30'], '--score-thr 30.0'),
         (['--weights', 'none.pth'], '--weights none.pth: there is no such checkpoint'),
-        (['--limit', '0'], 'limit 0: give 1 or more'),
-        (['--timeout', '0'], 'timeout 0: give seconds above 0'),
+        (['--limit', '0'], 'limit 0: is too low; give 1'),
+        (['--timeout', '0'], 'timeout 0: cannot be kept; give seconds above 0'),
         (['--classes', 'stars', '--workers', '0'], "did you mean 'star'?"),
     ],
 )

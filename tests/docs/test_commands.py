@@ -68,6 +68,7 @@ TABLE = [
     Row(r'tools/(dist|slurm)_(train|test)\.sh ', 'shell'),
     Row(r'tools/benchmarks/ladder\.sh ', 'program'),
     Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
+    Row(r'mmvis-cl track-all gt\.json', 'run', TRACK, '--device cpu --workers 0'),
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl (--help|config|info|eval|merge|convert|--version)', 'run'),
@@ -428,7 +429,7 @@ def check_install(command):
         if option in ('-r', '-c'):
             assert (ROOT / value).is_file(), f'{command}: there is no {value}'
     for word in words:
-        extra = re.fullmatch(r'\.\[(\w+)\]', word)
+        extra = re.fullmatch(r'(?:\.|mmvis_cl)\[(\w+)\]', word)
         if extra:
             assert f"'{extra[1]}'" in (ROOT / 'setup.py').read_text(), f'{command}: no such extra'
 

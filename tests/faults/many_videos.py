@@ -256,7 +256,9 @@ def on_ray(videos: int) -> Counter:
 
     from mmvis_cl.apis import track_all
 
-    os.environ['PYTHONPATH'] = os.pathsep.join(sys.path[:2])  # for the nodes
+    os.environ['PYTHONPATH'] = os.pathsep.join([str(ROOT), str(HERE.parent)])  # for the nodes
+    # or what else this machine does goes first
+    os.environ['RAY_worker_niceness'] = '0'  # noqa: SIM112 - its name
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         config, weights = make_model(folder)
