@@ -33,7 +33,7 @@ $(INSTALLED): setup.py pyproject.toml mmvis_cl_mmcv_ext.pth $(wildcard requireme
 	  "but $(PYTHON) is %d.%d: name another, as in `make PYTHON=python3.12`" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install 'pip>=23'
-	$(BIN)/python -m pip install -c requirements/constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c requirements/constraints.txt -e '.[dev,measures]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -68,11 +68,13 @@ $(UV):
 test-newest test-oldest: RUNTIME := runtime.txt
 test-openmmlab: RUNTIME := openmmlab.txt
 test-newest test-openmmlab: RESOLUTION := highest
+# trackeval takes new releases only
+test-newest: MEASURES := measures.txt
 test-oldest: RESOLUTION := lowest-direct
 test-newest test-oldest test-openmmlab: ENV = $(@:test-%=.venv-%)
 test-newest test-oldest test-openmmlab: $(UV)
 	$(UV) venv --quiet --clear --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(ENV)
-	cd requirements && cat $(RUNTIME) dev.txt tools.txt | ../$(UV) pip install --quiet \
+	cd requirements && cat $(RUNTIME) dev.txt tools.txt $(MEASURES) | ../$(UV) pip install --quiet \
 	  --python ../$(ENV)/bin/python --resolution $(RESOLUTION) \
 	  $(patsubst %,--only-binary %,numpy scipy matplotlib pillow pycocotools) -r - pip $(WITH)
 	$(UV) pip install --quiet --python $(ENV)/bin/python --no-deps -e .
@@ -84,7 +86,7 @@ test-newest test-oldest test-openmmlab: $(UV)
 constraints: $(UV)
 	grep '^#' requirements/constraints.txt >.constraints
 	grep -E '^(torch|torchvision|onedl-[a-z]+)==' requirements/constraints.txt >.chosen
-	cat requirements/runtime.txt requirements/dev.txt requirements/tools.txt | $(UV) pip compile \
+	cat $(patsubst %,requirements/%.txt,runtime dev measures tools) | $(UV) pip compile \
 	  --quiet --universal --python-version 3.10 --no-header --no-annotate --constraint .chosen \
 	  - >>.constraints
 	mv .constraints requirements/constraints.txt

@@ -30,7 +30,8 @@ def find_config(name: str | os.PathLike) -> Path:
 
     Args:
         name: Path of a file, or the name of one of the package's configs: ``r50_ytvis21``,
-            ``r50_ytvis21.py``, ``vis_cl/r50_ytvis21`` or ``configs/vis_cl/r50_ytvis21.py``.
+            ``r50_ytvis21.py``, ``vis_cl/r50_ytvis21`` or ``configs/vis_cl/r50_ytvis21.py``. Without
+            a folder those of ``ctvis``, which have the same names, are not meant.
 
     Returns:
         The path.
@@ -49,6 +50,8 @@ def find_config(name: str | os.PathLike) -> Path:
     }
     wanted = path.as_posix().removesuffix('.py').removeprefix('./').removeprefix('configs/')
     found = [key for key in known if f'/{key}'.endswith(f'/{wanted}')]
+    # CTVIS's have the same names, in a folder of their own
+    found = [key for key in found if not key.startswith('ctvis/')] or found
     if len(found) == 1:
         return known[found[0]]
     if found:

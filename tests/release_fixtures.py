@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from synth_weights import release_state_dict
 
+from mmvis_cl.checkpoints.ctvis_checkpoint import from_ctvis, is_ctvis
 from mmvis_cl.checkpoints.release_checkpoint import from_release
 from mmvis_cl.registry import MODELS
 
@@ -29,7 +30,8 @@ def build(config: str, fixture: dict) -> torch.nn.Module:
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(Config.fromfile(ROOT / 'configs' / f'{config}.py').model)
     weights = release_state_dict(json.loads(str(fixture['ref_keys_json'])))
-    model.load_state_dict(from_release(weights)[0])
+    rename = from_ctvis if is_ctvis(weights) else from_release
+    model.load_state_dict(rename(weights)[0])
     return model.eval()
 
 

@@ -21,6 +21,11 @@ def test_names_of_one_config(name, tmp_path, monkeypatch):
     assert path.is_file() and path.parts[-2:] == ('vis_cl', 'r50_ytvis21.py')
 
 
+def test_ctvis_has_its_own_folder():
+    assert find_config('ctvis/r50_ytvis21').parts[-2:] == ('ctvis', 'r50_ytvis21.py')
+    assert find_config('configs/ctvis/swin-l_ovis.py').parts[-2:] == ('ctvis', 'swin-l_ovis.py')
+
+
 def test_a_path_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = tmp_path / 'r50_ytvis21.py'

@@ -15,7 +15,9 @@ from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted((ROOT / 'configs' / 'vis_cl').glob('*.py'))
+CONFIGS = sorted(
+    path for folder in ('vis_cl', 'ctvis') for path in (ROOT / 'configs' / folder).glob('*.py')
+)
 
 
 def load(path):
@@ -25,13 +27,13 @@ def load(path):
     return cfg
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: f'{p.parent.name}-{p.stem}')
 def test_config_builds(path):
     cfg = load(path)
     assert cfg.default_scope == 'mmvis_cl'
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(cfg.model)
-    head = getattr(model, 'detector', model).bbox_head
+    head = getattr(model, 'detector', model)
     dataset = cfg.train_dataloader.dataset
     for part in dataset.get('datasets', [dataset]):
         # without a word on them the 80 classes of COCO

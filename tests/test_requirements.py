@@ -1,3 +1,4 @@
+import itertools
 import re
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def pins(python: str) -> dict[str, str]:
 @pytest.mark.parametrize('python', PYTHONS)
 def test_constraints_pin_every_requirement_once_within_its_range(python):
     pinned = pins(python)
-    for wanted in requirements('runtime.txt') + requirements('dev.txt'):
+    files = 'runtime.txt', 'dev.txt', 'measures.txt'
+    for wanted in itertools.chain.from_iterable(map(requirements, files)):
         if not holds(wanted, python):
             continue
         version = pinned[canonicalize_name(wanted.name)]

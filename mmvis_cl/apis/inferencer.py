@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 
 from mmvis_cl import compat
 from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
-from mmvis_cl.checkpoints.release_checkpoint import from_release, is_release
+from mmvis_cl.checkpoints.releases import release_of
 from mmvis_cl.config import build_errors_in_one_line, check_names, read_config, set_options
 from mmvis_cl.config.dumped import check_types_are_registered, config_of_text
 from mmvis_cl.config_names import find_config
@@ -139,7 +139,7 @@ class VISInferencer:
         misfit = compare_weights(f'the checkpoint {os.fspath(weights)}', state, model)
         if misfit is not None:
             raise InputError(f'{misfit.error} (config: {where})')
-        num_classes = model.detector.bbox_head.num_classes
+        num_classes = model.detector.num_classes
         if len(self.classes) != num_classes:
             raise InputError(
                 f'{where}: the model has {num_classes} classes, but {len(self.classes)} are named '
@@ -296,9 +296,10 @@ def _read(weights: str | os.PathLike) -> dict:
 def _weights_of(content: dict, path: str) -> tuple[dict[str, torch.Tensor], tuple[str, ...] | None]:
     """A checkpoint's weights under our names, and the classes that they were trained on."""
     weights = tensors_of(content, path)
-    if is_release(weights):
+    release = release_of(weights)
+    if release:
         try:
-            return from_release(weights)[0], None
+            return release.from_theirs(weights)[0], None
         except InputError as error:
             raise InputError(f'{path}: {error}') from error
     meta = content.get('meta')

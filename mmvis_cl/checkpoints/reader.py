@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from typing import IO, Any, BinaryIO
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -152,6 +153,8 @@ def _read_zip(file: IO[bytes], name: str, size: int) -> object:
 
 def _read_legacy(file: IO[bytes], name: str, size: int) -> object:
     magic = Unpickler(file).load()
+    if isinstance(magic, dict) and isinstance(magic.get('model'), dict):
+        return magic  # a plain pickle of arrays, as detectron2 publishes weights
     if magic != _MAGIC or Unpickler(file).load() != _PROTOCOL:
         raise InputError(
             f'{name}: is a pickle or archive of another program, not a PyTorch checkpoint; save it '
@@ -270,7 +273,8 @@ def tensors_of(content: dict, path: str) -> dict[str, Tensor]:
     """The state dict of a checkpoint.
 
     Args:
-        content (dict): the weights under 'model' (the release's) or 'state_dict' (ours), or bare.
+        content (dict): the weights under 'model' (the release's) or 'state_dict' (ours), or bare;
+            tensors, or arrays as detectron2 publishes them.
         path (str): for the error.
 
     Returns:
@@ -283,6 +287,10 @@ def tensors_of(content: dict, path: str) -> dict[str, Tensor]:
     where = f"{path}: no state dict, neither under 'model' or 'state_dict' nor at the top level"
     if not isinstance(weights, dict) or not weights:
         raise InputError(f'{where} ({type(weights).__name__}, empty or of another kind)')
+    weights = {
+        name: torch.tensor(value) if _is_array_of_numbers(value) else value
+        for name, value in weights.items()
+    }
     other = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
     if other:
         few = ', '.join(shortened(name, 60) for name in other[:5]) + ', ...' * (len(other) > 5)
@@ -294,3 +302,7 @@ def tensors_of(content: dict, path: str) -> dict[str, Tensor]:
                 'it with names'
             )
     return weights
+
+
+def _is_array_of_numbers(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in 'fiub'

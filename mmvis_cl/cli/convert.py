@@ -1,7 +1,8 @@
-"""Turn a checkpoint of the authors' release (ResNet or Swin) into one that our configs load.
+"""Turn a checkpoint of the authors' release or of CTVIS's into one that our configs load.
 
-Or back, with --reverse. Optimiser and schedule are left out. The command track needs no converted
-file: it takes a checkpoint of the release as it is.
+Which of the two, on a ResNet or a Swin, is seen by its names; Mask2Former's own checkpoints, which
+CTVIS starts from, are read as well. Or back, with --reverse. Optimiser and schedule are left out.
+The command track needs no converted file: it takes a checkpoint of a release as it is.
 """
 
 import argparse
@@ -43,29 +44,27 @@ def convert(path: str, reverse: bool, trusted: bool) -> dict:
         The state dict under ``state_dict`` (ours) or ``model`` (the release's).
 
     Raises:
-        InputError: See `read_checkpoint`, `tensors_of`, `from_release` and `to_release`.
+        InputError: See `read_checkpoint`, `tensors_of` and `mmvis_cl.checkpoints.renaming`.
     """
     from mmvis_cl.checkpoints.reader import read_checkpoint, tensors_of
-    from mmvis_cl.checkpoints.release_checkpoint import (
-        REST_KEY,
-        from_release,
-        is_release,
-        to_release,
-    )
+    from mmvis_cl.checkpoints.release_checkpoint import REST_KEY
+    from mmvis_cl.checkpoints.releases import AUTHORS, release_like, release_of
 
     content = read_checkpoint(path, trusted)
     weights = tensors_of(content, path)
-    if reverse and is_release(weights):
+    theirs, ours = release_of(weights), release_like(weights)
+    if reverse and theirs:
         raise InputError(f"{path}: has the release's names already; leave out --reverse")
-    if not reverse and 'detector.level_embed' in weights:
+    if not reverse and ours:
         raise InputError(f"{path}: has our names already; add --reverse for the release's")
     try:
         if reverse:
-            return dict(model=to_release(weights, (content.get('meta') or {}).get(REST_KEY)))
-        ours, rest = from_release(weights)
+            rest = (content.get('meta') or {}).get(REST_KEY)
+            return dict(model=(ours or AUTHORS).to_theirs(weights, rest))
+        state, rest = (theirs or AUTHORS).from_theirs(weights)
     except InputError as error:
         raise InputError(f'{path}: {error}') from error
-    return dict(state_dict=ours, meta={REST_KEY: rest})
+    return dict(state_dict=state, meta={REST_KEY: rest})
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -87,10 +86,19 @@ def run(args: argparse.Namespace) -> int:
     (weights,) = (checkpoint[key] for key in ('model', 'state_dict') if key in checkpoint)
     print(f'{args.output}: {len(weights)} tensors')
     if not args.reverse:
-        classes = len(weights['detector.bbox_head.cls_branches.0.bias'])
-        queries = len(weights['detector.query_embedding.weight'])
+        classes, queries = _classes_and_queries(weights)
         print(f'for a config with {classes} classes and {queries} queries')
+        if not any(name.startswith('embed_head.') for name in weights):
+            print('without embeddings: to start a training from, with load_from')
     return 0
+
+
+def _classes_and_queries(weights: dict) -> tuple[int, int]:
+    head = 'detector.panoptic_head.'
+    if f'{head}cls_embed.bias' in weights:  # the last one is no object
+        return len(weights[f'{head}cls_embed.bias']) - 1, len(weights[f'{head}query_feat.weight'])
+    classes = len(weights['detector.bbox_head.cls_branches.0.bias'])
+    return classes, len(weights['detector.query_embedding.weight'])
 
 
 def check_files(path: str, output: str) -> None:

@@ -6,6 +6,7 @@ from mmvis_cl.structures.track_iou import spatio_temporal_iou
 
 from .box_track_metric import BoxTrackMetric
 from .error_analysis import analyse_errors
+from .identity_measures import identity_measures
 from .long_videos import long_video_ids
 from .result_file import check_results_alone, load_results, tracks_by_video
 from .shuffle_identities import shuffle_identities
@@ -19,6 +20,7 @@ __all__ = [
     'check_results_alone',
     'evaluate_tracks',
     'format_scores',
+    'identity_measures',
     'load_annotations',
     'load_results',
     'long_video_ids',

@@ -25,6 +25,7 @@ from mmvis_cl.datasets.annotation_file import video_length
 from mmvis_cl.errors import InputError
 
 from .error_kinds import KINDS, MENDABLE, VideoOverlaps
+from .kept_identities import kept_identities
 from .track_ap import MANY, checked_tracks, score_tracks
 from .track_matching import TrackEvaluation, shown
 
@@ -35,14 +36,16 @@ def analyse_errors(
     results: list[dict] | str | os.PathLike,
     annotations: dict | str | os.PathLike,
     progress: bool | None = None,
+    score_thr: float = 0.0,
 ) -> dict:
-    """Tell where results lose AP.
+    """Tell where results lose AP, and identities.
 
     Args:
         results: Tracks in the format of a YouTube-VIS submission, or a ``.json`` or ``.zip`` file
             with them.
         annotations: Content or path of an annotation file in the format of YouTube-VIS.
         progress: Show bars on stderr; by default if that is a terminal and the results are many.
+        score_thr: Results with a lower score do not count in ``identities``.
 
     Returns:
         A dict that can be written as JSON. All figures of AP are 0 to 1, or -1 where nothing is
@@ -52,6 +55,7 @@ def analyse_errors(
         - ``losses``: for each of ``KINDS`` ``AP`` and ``AP50``, by how much mending it alone raises
           them, and ``count``, its results (of missed: its objects) at the IoU 0.5;
         - ``association``: how many of those are ``split`` and how many ``merged``;
+        - ``identities``: which are kept, see :func:`.kept_identities`;
         - ``by_video_length`` and ``by_track_length``: for up to three ranges of frames, ``low`` to
           ``high``, ``videos`` (of the first only), ``tracks``, ``AP`` and ``AP50``. The length of
           a track is the number of frames that show it; others, and results of other lengths
@@ -101,6 +105,7 @@ def analyse_errors(
         scores=scores,
         losses=losses,
         association=dict(split=losses['association']['count'] - merged, merged=merged),
+        identities=kept_identities(tracks, score_thr),
         by_video_length=_by_video_length(evaluation, videos, num_tracks),
         by_track_length=_by_track_length(evaluation),
         videos=_by_video(evaluation, videos, num_tracks, num_results, progress),

@@ -23,9 +23,15 @@ from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.files import whole_file
 from mmvis_cl.registry import METRICS
 
+from .identity_measures import (
+    check_measures,
+    figure_names,
+    format_measures,
+    identity_measures,
+)
 from .long_videos import LongVideos, long_video_ids
 from .track_ap import METRICS as SCORE_NAMES
-from .track_ap import SUBSETS, evaluate_tracks, format_scores
+from .track_ap import SUBSETS, checked_tracks, format_scores, score_tracks
 
 
 @METRICS.register_module()
@@ -47,11 +53,14 @@ class VISMetric(BaseVideoMetric):
             also to ``{outfile_prefix}.zip``, for which it is required.
         metric_items: Names of the scores to return, out of AP, AP50, AP75, AP_s, AP_m, AP_l, AR1,
             AR10, AR100, AR_s, AR_m, AR_l; with ``long_videos`` also each of them followed by
-            _short, _long or _mean. All by default. -1 stands for nothing annotated.
+            _short, _long or _mean; and of the figures of ``metrics``. All by default. -1 stands for
+            nothing annotated.
         long_videos: Which videos are long: a number of frames (so many or more), a list of ids, a
             .json or .txt file, or a key of the videos in ``ann_file``; see ``long_video_ids``.
             Short and long videos are then scored apart too, as YouTube-VIS 2022 does, whose score
             is AP_mean.
+        metrics: Out of ap, hota, identity, clear, jf; see :func:`.identity_measures`.
+        score_thr: Tracks with a lower score count for ap alone.
         collect_device: 'cpu', the only one that mmdet's video metrics support.
         prefix: Put before the names of the scores.
 
@@ -69,6 +78,8 @@ class VISMetric(BaseVideoMetric):
         outfile_prefix: str | None = None,
         metric_items: Sequence[str] | None = None,
         long_videos: LongVideos | None = None,
+        metrics: Sequence[str] = ('ap',),
+        score_thr: float = 0.0,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -77,14 +88,20 @@ class VISMetric(BaseVideoMetric):
             raise InputError(
                 'VISMetric: format_only writes a file; give outfile_prefix, the path without .zip'
             )
-        known = list(SCORE_NAMES)
+        self.metrics = metrics
+        self.measures = [name for name in metrics if name != 'ap']
+        check_measures(self.measures)
+        self.score_thr = score_thr
+        ap = list(SCORE_NAMES) if 'ap' in metrics else []
+        known = [*ap, *figure_names(self.measures)]
         if long_videos is not None:
-            known += [f'{name}_{subset}' for subset in SUBSETS for name in SCORE_NAMES]
+            known += [f'{name}_{subset}' for subset in SUBSETS for name in ap]
         unknown = sorted(set(metric_items or ()) - set(known))
         if unknown:
             raise InputError(
-                f'VISMetric: metric_items has {unknown[0]!r}; known are {", ".join(SCORE_NAMES)}, '
-                'and with long_videos each followed by _short, _long or _mean'
+                f'VISMetric: metric_items has {unknown[0]!r}; known are '
+                f'{", ".join([*ap, *figure_names(self.measures)])}, and with long_videos those of '
+                'ap followed by _short, _long or _mean'
             )
         self.ann_file = ann_file
         self.format_only = format_only
@@ -165,11 +182,19 @@ class VISMetric(BaseVideoMetric):
             self._write(tracks)
         if self.format_only:
             return {}
-        annotations = self._annotations(videos)
-        scores = evaluate_tracks(tracks, annotations, long_videos=self.long_videos)
+        checked = checked_tracks(tracks, self._annotations(videos))
+        scores, tables = {}, []
+        if 'ap' in self.metrics:
+            scores = score_tracks(checked, long_videos=self.long_videos)
+            tables.append(format_scores(scores))
+        if self.measures:
+            figures = identity_measures(checked, self.measures, self.score_thr)
+            tables.append(format_measures(figures))
+            scores |= figures
         MMLogger.get_current_instance().info(
-            f'YouTube-VIS scores of {len(tracks)} tracks in {len(videos)} videos\n'
-            f'{format_scores(scores)}'
+            '\n'.join(
+                [f'YouTube-VIS scores of {len(tracks)} tracks in {len(videos)} videos', *tables]
+            )
         )
         return {name: scores[name] for name in self.metric_items}
 

@@ -73,7 +73,11 @@ def decided_on_cpu(states: StatesOfQueries) -> StatesOfQueries:
     They are there when :func:`network_ahead` gives the item. Without this each of them would be
     fetched when it is needed, and the CPU would wait.
     """
-    return states._replace(
-        logits=states.logits.to('cpu', non_blocking=True),
-        boxes=states.boxes.to('cpu', non_blocking=True),
-    )
+    decisive = {'logits', 'boxes', 'cls_scores'} & set(states._fields)
+    return states._replace(**{name: _on_cpu(getattr(states, name)) for name in decisive})
+
+
+def _on_cpu(values: torch.Tensor | list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
+    if isinstance(values, list):
+        return [value.to('cpu', non_blocking=True) for value in values]
+    return values.to('cpu', non_blocking=True)

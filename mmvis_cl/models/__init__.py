@@ -2,10 +2,12 @@
 
 from mmvis_cl.models.data_preprocessors.data_preprocessor import VISDataPreprocessor
 from mmvis_cl.models.dense_heads.dynamic_mask_head import DynamicMaskHead
+from mmvis_cl.models.dense_heads.mask_query_head import MaskQueryHead
 from mmvis_cl.models.dense_heads.query_head import QueryHead
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
 from mmvis_cl.models.detectors.query_mask_former import QueryMaskFormer
 from mmvis_cl.models.layers.deformable_attention import GatherDeformableAttention
+from mmvis_cl.models.layers.pixel_decoder import MaskPixelDecoder
 from mmvis_cl.models.losses.contrastive_loss import AuxiliaryCosineLoss, LogSumExpContrastiveLoss
 from mmvis_cl.models.losses.focal_loss import SigmoidFocalLoss
 from mmvis_cl.models.losses.quasi_dense_loss import QuasiDenseLogSumExpLoss
@@ -30,6 +32,8 @@ __all__ = [
     'GatherDeformableAttention',
     'LogSumExpContrastiveLoss',
     'MaskDeformableDETR',
+    'MaskPixelDecoder',
+    'MaskQueryHead',
     'MemoryBank',
     'MemoryBankTracker',
     'MultiScaleVIS',

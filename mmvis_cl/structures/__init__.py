@@ -1,7 +1,13 @@
 """What a video's results are made of."""
 
 from .frame_result import FrameResult
-from .mask_rle import encode_logits, encode_masks, mask_logits_to_image, vote_on_masks
+from .mask_rle import (
+    encode_logits,
+    encode_masks,
+    encode_with_quality,
+    mask_logits_to_image,
+    vote_on_masks,
+)
 from .video_result import MergedResult, Track, VideoResult
 
 __all__ = [
@@ -11,6 +17,7 @@ __all__ = [
     'VideoResult',
     'encode_logits',
     'encode_masks',
+    'encode_with_quality',
     'mask_logits_to_image',
     'vote_on_masks',
 ]

@@ -14,7 +14,12 @@ _OTHER_KERNEL = 128
 
 
 def positive_windows(
-    logits: Tensor, img_shape: tuple[int, int], out_shape: tuple[int, int], flip: bool
+    logits: Tensor,
+    img_shape: tuple[int, int],
+    out_shape: tuple[int, int],
+    flip: bool,
+    smooth: bool = False,
+    values: bool = False,
 ) -> list[tuple[int, int, np.ndarray]]:
     """What is positive of masks, each in a window outside of which it is not.
 
@@ -27,10 +32,12 @@ def positive_windows(
         img_shape: h, w of the network's input without padding.
         out_shape: h, w wanted.
         flip: Turn the masks left to right.
+        smooth: Resize logits bilinearly to the size that is wanted; else take the nearest pixels.
+        values: Give the logits instead of whether they are positive.
 
     Returns:
         Of each mask row and column of the window's first pixel at the size that is wanted, and its
-        pixels (h, w) bool; none if nothing is positive.
+        pixels (h, w); none if nothing is positive.
     """
     sides = logits.shape[1:]
     positive = (logits > 0).numpy()
@@ -39,9 +46,10 @@ def positive_windows(
     windows: list[tuple[int, int, np.ndarray]] = []
     for mask, *seen in zip(logits, seen_rows, seen_columns, strict=True):
         if not seen[0].any():
-            windows.append((0, 0, np.zeros((0, 0), bool)))
+            windows.append((0, 0, np.zeros((0, 0), np.float32 if values else bool)))
             continue
-        low, high = _enlarged(seen)
+        # a pixel of the smooth ones may lie between one at the window's edge and one beyond it
+        low, high = _enlarged(seen, 2 if smooth else 1)
         (top, left), (bottom, right) = low, high
         pixels = F.interpolate(
             mask[None, None, top:bottom, left:right].float(),
@@ -49,7 +57,8 @@ def positive_windows(
             mode='bilinear',
             align_corners=False,
         )
-        window, place = pixels[0, 0].numpy() > 0, []
+        window, place = pixels[0, 0].numpy(), []
+        window = window if smooth or values else window > 0
         for axis in (0, 1):
             # the outermost pixels at an inner side would need one logit more
             start = (low[axis] * STRIDE + STRIDE // 2) if low[axis] else 0
@@ -61,21 +70,60 @@ def positive_windows(
                 window = window[:, ::-1].copy()
                 start, stop = img_shape[1] - stop, img_shape[1] - start
             first, end = np.searchsorted(sources[axis], (start, stop))
-            place.append(int(first))
-            if img_shape[axis] != out_shape[axis]:
+            if img_shape[axis] != out_shape[axis] and smooth:
+                first, window = _resized(
+                    window, axis, start, stop, img_shape[axis], out_shape[axis]
+                )
+            elif img_shape[axis] != out_shape[axis]:
                 window = window.take(sources[axis][first:end] - start, axis)
-        windows.append((place[0], place[1], window))
+            place.append(int(first))
+        windows.append((place[0], place[1], window if values else window > 0))
     return windows
 
 
-def _enlarged(seen: list[np.ndarray]) -> tuple[list[int], list[int]]:
+def _resized(
+    window: np.ndarray, axis: int, start: int, stop: int, length: int, wanted: int
+) -> tuple[int, np.ndarray]:
+    """The pixels between those of a window, and the place of the first, on one axis.
+
+    Args:
+        window: (h, w) logits, its pixels on ``axis`` being ``start`` to ``stop`` of ``length``.
+        axis: 0 or 1.
+        start: See above.
+        stop: See above.
+        length: See above.
+        wanted: Pixels in place of ``length``.
+    """
+    lower, upper, share = _between(length, wanted)
+    first, end = np.searchsorted(lower, start), np.searchsorted(upper, stop)
+    share = share[first:end] if axis else share[first:end, None]
+    before = window.take(lower[first:end] - start, axis)
+    after = window.take(upper[first:end] - start, axis)
+    return int(first), (1 - share) * before + share * after
+
+
+@lru_cache(16)
+def _between(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each pixel wanted the two that it lies between, and how near it is to the second.
+
+    As ``F.interpolate`` with corners that are not aligned has it.
+    """
+    scale = np.float32(length) / np.float32(wanted)
+    place = (np.arange(wanted, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5)
+    place = np.maximum(place, np.float32(0))
+    lower = place.astype(np.int64)
+    return lower, np.minimum(lower + 1, length - 1), place - lower
+
+
+def _enlarged(seen: list[np.ndarray], margin: int) -> tuple[list[int], list[int]]:
     """First rows and columns, and those after the last, of the logits that are needed.
 
     Args:
         seen: Of each row and of each column whether it has a positive logit; some have.
+        margin: Logits around the positive ones.
     """
-    low = [max(int(each.argmax()) - 1, 0) for each in seen]
-    high = [min(len(each) - int(each[::-1].argmax()) + 1, len(each)) for each in seen]
+    low = [max(int(each.argmax()) - margin, 0) for each in seen]
+    high = [min(len(each) - int(each[::-1].argmax()) + margin, len(each)) for each in seen]
     for axis in (1, 0):
         for side in (high, low):
             lacking = _OTHER_KERNEL // STRIDE + 1 - sum(high) + sum(low)

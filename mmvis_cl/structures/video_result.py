@@ -1,5 +1,6 @@
 """The tracks of a video while it is watched and when it is over."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,13 +11,27 @@ from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.structures import InstanceData
 
 
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+# What class scores are whose mean over time is taken, and how it becomes the probabilities (K,).
+SCORE_KINDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    'probabilities': lambda mean: mean,
+    'logits': lambda mean: 1 / (1 + np.exp(-mean)),
+    'logits with background': lambda mean: _softmax(mean)[:-1],
+}
+
+
 class Track(NamedTuple):
     """One result: an identity seen as one class.
 
     Attributes:
         identity (int): several tracks of a video can share it, one for each plausible class.
         label (int): class index.
-        score (float): mean class probability over the frames in which the identity was seen.
+        score (float): mean class probability over the frames in which the identity was seen, times
+            the quality of its masks where that counts.
         segmentations (list[dict | None]): COCO RLE of each frame, None where unseen.
         bboxes (list[list[float] | None]): x1, y1, x2, y2 in original pixels, None where unseen.
     """
@@ -41,6 +56,7 @@ class _Identity:
     """What is kept of an identity; its masks only as RLE."""
 
     score_sum: np.ndarray
+    quality: np.ndarray | None = None
     masks: dict = field(default_factory=dict)
     bboxes: dict = field(default_factory=dict)
 
@@ -53,7 +69,12 @@ class VideoResult:
         video_id: the video's id in its annotation file, or any name.
         length (int): frames of the video, 0 if not known yet. Grows when more frames come.
         ori_shape (tuple[int, int]): h, w of the frames.
-        score_thr (float): each class whose mean probability is more gives a track.
+        score_thr (float): each class with a score above it gives a track.
+        max_tracks (int, optional): of all identities and classes only the most probable ones give
+            tracks, in that order, whatever the quality of their masks.
+        scores_are (str): the class scores that are averaged: 'probabilities'; 'logits', of which
+            the sigmoid is taken at the end; or 'logits with background', (K + 1) of which the
+            softmax is taken and the last one left out.
         noise_from_frame (int): from this frame index on, an identity unseen in the two newest
             frames and seen in fewer than ``noise_min_frames`` is removed. If it comes back it
             starts anew.
@@ -67,6 +88,8 @@ class VideoResult:
     score_thr: float = 0.05
     noise_from_frame: int = 9
     noise_min_frames: int = 3
+    max_tracks: int | None = None
+    scores_are: str = 'probabilities'
     identities: dict[int, _Identity] = field(default_factory=dict)
     only_labels: frozenset[int] | None = None
 
@@ -85,24 +108,30 @@ class VideoResult:
         class_scores: np.ndarray,
         masks: list[dict],
         bboxes: np.ndarray,
+        quality: np.ndarray | None = None,
     ) -> None:
         """Add the identities seen in a frame; frames come in order.
 
         Args:
             frame (int): index of the frame, from 0.
             ids (ndarray): (n,) identities, >= 0.
-            class_scores (ndarray): (n, K) class probabilities.
+            class_scores (ndarray): (n, K) class scores of the kind ``scores_are``; K + 1 with
+                background.
             masks (list[dict]): n masks as COCO RLE at the original size.
             bboxes (ndarray): (n, 4) x1, y1, x2, y2 in original pixels.
+            quality (ndarray, optional): (n, 2) sum of the masks' probabilities over their pixels,
+                and how many these are: the mean of all frames is a factor on an identity's scores.
         """
         self.length = max(self.length, frame + 1)
-        for identity, scores, mask, bbox in zip(
-            ids.tolist(), class_scores, masks, bboxes, strict=True
+        for i, (identity, scores, mask, bbox) in enumerate(
+            zip(ids.tolist(), class_scores, masks, bboxes, strict=True)
         ):
             seen = self.identities.setdefault(
                 identity, _Identity(np.zeros(len(scores), dtype=np.float64))
             )
             seen.score_sum += scores
+            if quality is not None:
+                seen.quality = quality[i] + (0 if seen.quality is None else seen.quality)
             seen.masks[frame] = mask
             seen.bboxes[frame] = bbox.tolist()
         if frame >= self.noise_from_frame:
@@ -115,23 +144,35 @@ class VideoResult:
     def mean_scores(self, identity: int) -> np.ndarray:
         """Class probabilities (K,) of an identity, averaged over the frames where it was seen."""
         seen = self.identities[identity]
-        return seen.score_sum / len(seen.masks)
+        return SCORE_KINDS[self.scores_are](seen.score_sum / len(seen.masks))
+
+    def mask_quality(self, identity: int) -> float:
+        """Mean probability of an identity's pixels in all frames so far; 1 where none is given."""
+        quality = self.identities[identity].quality
+        return 1.0 if quality is None else float(quality[0] / (quality[1] + 1e-6))
 
     @property
     def tracks(self) -> list[Track]:
-        """The tracks so far, by identity, then by class."""
+        """The tracks so far, by identity and class; the most probable first if ``max_tracks``."""
+        probable = [
+            (float(probability), label, identity)
+            for identity in self.identities
+            for label, probability in enumerate(self.mean_scores(identity))
+        ]
+        if self.max_tracks is not None:
+            probable = sorted(probable, key=lambda each: -each[0])[: self.max_tracks]
+        quality = {identity: self.mask_quality(identity) for identity in self.identities}
         return [
             Track(
                 identity,
-                int(label),
-                float(scores[label]),
-                [seen.masks.get(t) for t in range(self.length)],
-                [seen.bboxes.get(t) for t in range(self.length)],
+                label,
+                probability * quality[identity],
+                [self.identities[identity].masks.get(t) for t in range(self.length)],
+                [self.identities[identity].bboxes.get(t) for t in range(self.length)],
             )
-            for identity, seen in self.identities.items()
-            for scores in (self.mean_scores(identity),)
-            for label in np.flatnonzero(scores > self.score_thr)
-            if self.only_labels is None or int(label) in self.only_labels
+            for probability, label, identity in probable
+            if probability * quality[identity] > self.score_thr
+            and (self.only_labels is None or label in self.only_labels)
         ]
 
     def to_youtube_vis(self, category_ids: list[int]) -> list[dict]:

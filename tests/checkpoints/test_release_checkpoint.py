@@ -15,8 +15,8 @@ from mmvis_cl.checkpoints.release_checkpoint import (
     is_release,
     structure_of,
     to_release,
-    window_index,
 )
+from mmvis_cl.checkpoints.renaming import window_index
 from mmvis_cl.errors import InputError
 from mmvis_cl.registry import MODELS
 

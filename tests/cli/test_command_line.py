@@ -1,6 +1,7 @@
 """The commands of ``mmvis-cl`` other than ``track``, and what they share."""
 
 import argparse
+import importlib.util
 import inspect
 import json
 import platform
@@ -17,12 +18,18 @@ import pytest
 import torch
 from synth_weights import release_state_dict
 
-from mmvis_cl.cli import info, main, merge
+from mmvis_cl.cli import evaluate, info, main, merge
 from mmvis_cl.evaluation import evaluate_tracks, merge_tracks
+from mmvis_cl.evaluation.identity_measures import MEASURES
 from mmvis_cl.ops.deformable_sums import chosen_way
 from mmvis_cl.structures import encode_masks
 
 ROOT = Path(__file__).parents[2]
+
+needs_trackeval = pytest.mark.skipif(
+    importlib.util.find_spec('trackeval') is None,
+    reason='trackeval is not installed: pip install mmvis_cl[measures]',
+)
 
 
 @pytest.fixture
@@ -50,6 +57,46 @@ def test_eval(run, files):
     expected = evaluate_tracks(str(files / 'a.json'), str(files / 'gt.json'))
     assert json.loads(out.read_text())['AP'] == expected['AP'] == pytest.approx(1)
     assert '1 results for 1 annotated tracks in 1 videos' in printed
+
+
+@needs_trackeval
+def test_eval_of_identities(run, files):
+    out = files / 'scores.json'
+    command = ['eval', files / 'a.json', files / 'gt.json', '--metrics', 'ap', 'hota', 'clear']
+    code, printed, err = run(*command, '--json', out)
+    assert code == 0, err
+    figures = json.loads(out.read_text())
+    assert [figures[name] for name in ('AP', 'HOTA', 'MOTSA_all')] == pytest.approx([1] * 3)
+    assert figures['per_class']['cat']['HOTA'] == figures['HOTA']
+    assert re.search(r'class +AP .* results *\n(.*\n)+ *class +HOTA .* Frag *\n', printed)
+    code, _, err = run(*command, '--score-thr', '0.9', '--json', out)
+    assert code == 0, err
+    figures = json.loads(out.read_text())
+    assert figures['AP'] == pytest.approx(1) and figures['HOTA'] == figures['MOTSA'] == 0
+
+
+@pytest.mark.parametrize(
+    'options, said',
+    [
+        (['--metrics', 'mota'], "--metrics: invalid choice: 'mota' (choose from "),
+        (['--score-thr', '2'], '--score-thr 2: scores are 0 to 1'),
+        (['--metrics', 'hota', '--long-videos', '3'], '--long-videos: only ap'),
+    ],
+)
+def test_eval_of_what_there_is_not(run, files, options, said):
+    code, _, err = run('eval', files / 'a.json', files / 'gt.json', *options)
+    assert code == 2 and said in err.splitlines()[-1]
+
+
+def test_eval_knows_all_metrics():
+    assert ('ap', *MEASURES) == evaluate.METRICS
+
+
+def test_eval_without_trackeval_says_how_to_install_it(run, files, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'trackeval', None)
+    monkeypatch.delitem(sys.modules, 'trackeval.metrics', raising=False)
+    code, _, err = run('eval', files / 'a.json', files / 'gt.json', '--metrics', 'hota')
+    assert code == 2 and "pip install 'mmvis_cl[measures]'" in err and err.count('\n') == 1
 
 
 def test_merge(run, files):

@@ -26,7 +26,7 @@ SMALL = 'configs/vis_cl/small_moving-shapes.py'
 # Words that stand for something of the user's, everywhere. Files of the names CHECKPOINT,
 # VIDEO.mp4, RESULTS.json, ... are in the folder.
 WORDS = dict(CONFIG=SMALL, PARTITION='gpu', JOB='job')
-TRACK = dict(r50_ytvis21=SMALL, person='disk', dog='star')
+TRACK = {'ctvis/r50_ytvis21': SMALL, 'r50_ytvis21': SMALL, 'person': 'disk', 'dog': 'star'}
 NO_PROCESSES = '--cfg-options ' + ' '.join(
     f'{split}_dataloader.{key}'
     for split in ('train', 'val', 'test')

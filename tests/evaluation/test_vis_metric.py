@@ -14,7 +14,8 @@ from pycocotools import mask as mask_utils
 
 from mmvis_cl.datasets.converters.moving_shapes import CLASSES, make_moving_shapes
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import VISMetric, evaluate_tracks, load_results
+from mmvis_cl.evaluation import VISMetric, evaluate_tracks, identity_measures, load_results
+from mmvis_cl.evaluation.track_ap import checked_tracks
 from mmvis_cl.registry import METRICS
 
 LENGTH = 6
@@ -252,6 +253,23 @@ def test_metric_can_be_used_again(ann_file, truth, detections):
     assert run(metric, samples) == first
 
 
+def test_measures_of_identities(ann_file, truth, detections):
+    pytest.importorskip('trackeval', reason='pip install mmvis_cl[measures]')
+    samples = frame_samples(truth, detections, dense=False)
+    tracks = checked_tracks(expected_results(detections), truth)
+    expected = identity_measures(tracks, ['hota', 'clear'])
+    assert 0 < expected['HOTA'] < 1
+    metric = VISMetric(str(ann_file), metrics=['hota', 'clear'])
+    assert run(metric, samples) == {
+        f'youtube_vis/{name}': expected[name]
+        for name in ('HOTA', 'DetA', 'AssA', 'LocA', 'MOTSA', 'sMOTSA', 'IDSW', 'Frag')
+    }
+    items = ['AP', 'HOTA']
+    both = run(VISMetric(str(ann_file), metrics=['ap', 'hota'], metric_items=items), samples)
+    assert both['youtube_vis/HOTA'] == expected['HOTA']
+    assert both['youtube_vis/AP'] == run(VISMetric(str(ann_file)), samples)['youtube_vis/AP']
+
+
 def test_short_and_long_videos(ann_file, truth, detections):
     samples = frame_samples(truth, detections, dense=False, with_instances=True)
     expected = evaluate_tracks(expected_results(detections), truth, long_videos=[2, 3])
@@ -325,7 +343,8 @@ def test_model_without_masks(truth, detections):
         (dict(ann_file='/nowhere/valid.json'), '/nowhere/valid.json: no such file'),
         (dict(format_only=True), 'give outfile_prefix'),
         (dict(metric_items=['mAP']), "metric_items has 'mAP'"),
-        (dict(metric_items=['AP_long']), "metric_items has 'AP_long'.* with long_videos each"),
+        (dict(metric_items=['AP_long']), "metric_items has 'AP_long'.* with long_videos those of"),
+        (dict(metrics=['mota']), "no 'mota'; known are ap, hota, identity, clear, jf"),
     ],
 )
 def test_wrong_arguments(arguments, message):

@@ -88,6 +88,11 @@ TARGETS = {
     'datasets/transforms/frame_sampling': [f'{DATA}/transforms/test_frame_sampling.py'],
     'datasets/transforms/pseudo_pair': [f'{DATA}/transforms/test_pseudo_pair.py'],
     'checkpoints/release_checkpoint': ['tests/checkpoints/test_release_checkpoint.py'],
+    'checkpoints/renaming': [
+        'tests/checkpoints/test_release_checkpoint.py',
+        'tests/checkpoints/test_ctvis_checkpoint.py',
+    ],
+    'checkpoints/ctvis_checkpoint': ['tests/checkpoints/test_ctvis_checkpoint.py'],
     'checkpoints/mmdet_checkpoint': ['tests/checkpoints/test_mmdet_checkpoint.py'],
 }
 

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from mmvis_cl.structures import (
     encode_logits,
     encode_masks,
+    encode_with_quality,
     mask_logits_to_image,
     vote_on_masks,
 )
@@ -124,6 +125,42 @@ def test_rle_from_random_logits_of_a_frame():
     for out_shape in ((480, 854), (720, 1280), (360, 640)):
         dense = mask_logits_to_image(logits, (480, 854), out_shape)
         assert encode_logits(logits, (480, 854), out_shape) == encode_masks(dense)
+
+
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('size', SIZES)
+def test_smooth_masks_and_their_quality(size, flip):
+    """In windows what PyTorch makes of the whole, but for logits that are 0 within rounding."""
+    h, w = 4 * size[0], 4 * size[1]
+    logits = all_kinds_of_logits(*size).nan_to_num(0, 9, -9)
+    for img_shape in ((h, w), (h - 3, w - 2), (h - h // 3, w - w // 3)):
+        for out_shape in (img_shape, (2 * h, 2 * w), (h // 2 + 1, w // 3 + 1), (h + 7, 31), (1, 1)):
+            up = F.interpolate(logits[:, None], (h, w), mode='bilinear')
+            up = up[..., : img_shape[0], : img_shape[1]]
+            up = F.interpolate(up.flip(-1) if flip else up, out_shape, mode='bilinear')[:, 0]
+            dense = mask_logits_to_image(logits, img_shape, out_shape, flip=flip, smooth=True)
+            assert torch.equal(dense, up > 0)
+            rles, quality = encode_with_quality(logits, img_shape, out_shape, flip, smooth=True)
+            assert encode_logits(logits, img_shape, out_shape, flip, smooth=True) == rles
+            found = torch.from_numpy(mask_util.decode(rles).transpose(2, 0, 1)).bool()
+            assert (up.abs()[found != dense] < 1e-5).all()
+            np.testing.assert_array_equal(quality[:, 1], found.sum((1, 2)))
+            sums = (up.sigmoid() * found).double().sum((1, 2))
+            np.testing.assert_allclose(quality[:, 0], sums, rtol=1e-5)
+
+
+def test_quality_of_masks_that_are_not_smooth():
+    logits = all_kinds_of_logits(24, 40)
+    sizes = (90, 150), (60, 200)
+    rles, quality = encode_with_quality(logits, *sizes)
+    assert rles == encode_logits(logits, *sizes)
+    up = F.interpolate(logits[:, None], (96, 160), mode='bilinear')[..., :90, :150]
+    up = F.interpolate(up, sizes[1], mode='nearest')[:, 0]
+    np.testing.assert_array_equal(quality[:, 1], (up > 0).sum((1, 2)))
+    sums = torch.where(up > 0, up.sigmoid(), 0).double().sum((1, 2))
+    np.testing.assert_allclose(quality[:, 0], sums, rtol=1e-5)
+    none = encode_with_quality(logits[:0], *sizes)
+    assert none[0] == [] and none[1].shape == (0, 2)
 
 
 def test_no_more_is_made_of_a_mask_than_its_window():

@@ -25,6 +25,41 @@ def test_scores_are_averaged_over_the_frames_seen_and_each_likely_class_is_a_tra
     assert [s is not None for s in tracks[2].segmentations] == [True, False, False]
 
 
+def test_the_mean_of_logits_becomes_probabilities_at_the_end():
+    logits = np.array([[2.0, -1.0, 0.5], [0.0, 1.0, 3.0]])
+    mean = logits.mean(0)
+    sigmoid = VideoResult(7, 2, (4, 6), scores_are='logits')
+    softmax = VideoResult(7, 2, (4, 6), scores_are='logits with background')
+    for result in (sigmoid, softmax):
+        add(result, 0, [0], logits[:1])
+        add(result, 1, [0], logits[1:])
+    assert sigmoid.mean_scores(0) == pytest.approx(1 / (1 + np.exp(-mean)))
+    powers = np.exp(mean)
+    assert softmax.mean_scores(0) == pytest.approx(powers[:2] / powers.sum())
+
+
+def test_the_most_probable_ones_whatever_their_masks():
+    """Two identities of two classes, three results; the worse masks only lower a score."""
+    result = VideoResult(7, 2, (4, 6), score_thr=0, max_tracks=3)
+    masks = encode_masks(np.ones((2, 4, 6), dtype=bool))
+    scores = np.array([[0.9, 0.3], [0.5, 0.1]])
+    for t, of_masks in enumerate(([[2.0, 4], [9.0, 10]], [[7.0, 8], [0.0, 0]])):
+        result.add_frame(t, np.arange(2), scores, masks, np.ones((2, 4)), np.array(of_masks))
+    assert [(t.identity, t.label) for t in result.tracks] == [(0, 0), (1, 0), (0, 1)]
+    quality = 9 / 12, 9 / 10
+    expected = 0.9 * quality[0], 0.5 * quality[1], 0.3 * quality[0]
+    assert [t.score for t in result.tracks] == pytest.approx(expected)
+    # of those, not of others in their place
+    result.only_labels = frozenset([1])
+    assert [(t.identity, t.label) for t in result.tracks] == [(0, 1)]
+    result.only_labels, result.score_thr = None, 0.44
+    assert [t.label for t in result.tracks] == [0, 0]
+    # an identity without a pixel
+    empty = VideoResult(7, 1, (4, 6), score_thr=-1, max_tracks=1)
+    empty.add_frame(0, np.array([3]), scores[:1], masks[:1], np.ones((1, 4)), np.zeros((1, 2)))
+    assert [t.score for t in empty.tracks] == [0]
+
+
 def test_noise_is_removed_from_frame_nine_on_and_starts_anew():
     result = VideoResult(0, 14, (4, 6))
     add(result, 0, [0, 1, 2], [[0.9], [0.9], [0.9]])

@@ -57,7 +57,7 @@ def test_tables_plots_and_figures(monkeypatch, capsys, data, tmp_path):
     assert [line[0] for line in worst] == [video['name'] for video in found['videos'][:2]]
     assert {path.name for path in out.iterdir()} == {
         f'{name}.{suffix}'
-        for name in ('errors', 'classes', 'lengths', 'videos')
+        for name in ('errors', 'classes', 'lengths', 'videos', 'identities')
         for suffix in ('png', 'svg')
     }
 

@@ -10,6 +10,8 @@ As in TIDE, each kind of error is mended alone and the AP computed again:
 - duplicate: another result has the object already;
 - background: there is no object;
 - missed: no result to mend is of the object.
+
+And which identities are kept, by how many frames an object was not followed before.
 """
 
 import argparse
@@ -127,7 +129,32 @@ def plot_videos(found: dict, worst: int) -> Figure:
     return figure
 
 
+def plot_identities(found: dict) -> Figure:
+    """The share of identities that are kept against the frames in which nobody followed them."""
+    rows = found['identities']['by_unseen']
+    figure = Figure(figsize=(6.5, 3.2), layout='constrained')
+    axis = figure.subplots()
+    shares = [row['kept'] / row['returns'] for row in rows]
+    axis.plot(shares, color=COLOURS[0], marker=MARKERS[0])
+    for place, (share, row) in enumerate(zip(shares, rows, strict=True)):
+        axis.annotate(
+            f'{row["kept"]} of {row["returns"]}',
+            (place, share),
+            xytext=(0, 5),
+            textcoords='offset points',
+            ha='center',
+            fontsize='x-small',
+        )
+    axis.set_xticks(range(len(rows)), [_range(row) for row in rows])
+    axis.set_ylim(-0.03, 1.1)
+    axis.set_title('kept identities')
+    axis.set_xlabel('frames in which the object was not followed')
+    return figure
+
+
 def _range(row: dict) -> str:
+    if row['high'] is None:
+        return f'{row["low"]} and more'
     return f'{row["low"]}' if row['low'] == row['high'] else f'{row["low"]} to {row["high"]}'
 
 
@@ -172,6 +199,20 @@ def print_tables(found: dict, worst: int) -> None:
     )
     split, merged = found['association']['split'], found['association']['merged']
     print(f'of the association errors {split} are split, {merged} merged\n')
+    identities = found['identities']
+    of_returns = [(_range(row), row) for row in identities['by_unseen']]
+    of_returns += list(identities['by_circumstance'].items())
+    _print_table(
+        console,
+        'frames not followed',
+        ['kept', 'of', 'share'],
+        [
+            (name, row['kept'], row['returns'], row['kept'] / row['returns'])
+            for name, row in of_returns
+            if row['returns']
+        ],
+    )
+    print(f'{identities["takeovers"]} times an identity went over to another object\n')
     _print_table(
         console,
         'class',
@@ -218,10 +259,17 @@ def main() -> None:
     parser.add_argument(
         '--worst', type=int, default=10, metavar='N', help='videos to show (default: %(default)s)'
     )
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.0,
+        metavar='X',
+        help='results with a lower score do not count for kept identities (default: 0)',
+    )
     args = parser.parse_args()
     if args.worst < 1:
         raise InputError(f'--worst {args.worst}: at least 1 video')
-    found = analyse_errors(args.results, args.annotations)
+    found = analyse_errors(args.results, args.annotations, score_thr=args.score_thr)
     print_tables(found, args.worst)
     if args.out:
         with plot_style():
@@ -230,6 +278,7 @@ def main() -> None:
                 ('classes', plot_classes(found)),
                 ('lengths', plot_lengths(found)),
                 ('videos', plot_videos(found, args.worst)),
+                ('identities', plot_identities(found)),
             ):
                 save_figure(figure, Path(args.out) / name)
         print(f'plots written to {args.out}')

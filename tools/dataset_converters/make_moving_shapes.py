@@ -19,6 +19,12 @@ def main() -> None:
         '--size', type=int, nargs=2, default=(160, 96), metavar=('W', 'H'), help='in pixels'
     )
     parser.add_argument(
+        '--long-gaps',
+        action='store_true',
+        help='two objects of a video look alike, are away for 5 to 60 frames, as far as --length '
+        'has room, and come back elsewhere',
+    )
+    parser.add_argument(
         '--force', action='store_true', help='replace moving shapes that are there already'
     )
     args = parser.parse_args()
@@ -31,6 +37,7 @@ def main() -> None:
             length=args.length,
             size=tuple(args.size),
             force=args.force,
+            long_gaps=args.long_gaps,
         )
     state = 'written' if written else 'already there, left as it is'
     print(

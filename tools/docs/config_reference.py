@@ -15,7 +15,7 @@ from mmengine.config import Config
 sys.path.insert(0, str(Path(__file__).parent))
 from registered_classes import ROOT, RegisteredClass, load_package, registered_classes
 
-EXAMPLE = 'r50_ytvis21'
+EXAMPLE = 'vis_cl/r50_ytvis21'
 INTRO = """# Config reference
 
 Every key of the configs in `configs/`: what it does, and its value. This page is made from the
@@ -55,7 +55,8 @@ def settings(config: dict) -> list[tuple[str, str, object]]:
                 if key not in ('type', '_delete_'):
                     dotted = f'{path}.{key}' if path else str(key)
                     found.append((owner, dotted, part))
-                    walk(part, owner, dotted)
+                    if key != 'custom_keys':  # whose keys are parts of names of weights
+                        walk(part, owner, dotted)
 
     walk(config, '', '')
     return found
@@ -68,7 +69,7 @@ def values_of_configs() -> dict[tuple[str, str], dict[str, object]]:
         config = Config.fromfile(path).to_dict()
         config.pop('ovis_thresholds', None)  # a base's name for what its leaves put into `model`
         for owner, key, value in settings(config):
-            values[owner, key][path.stem] = value
+            values[owner, key][f'{path.parent.name}/{path.stem}'] = value
     return values
 
 

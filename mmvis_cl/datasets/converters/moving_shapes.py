@@ -19,7 +19,7 @@ from pycocotools import mask as mask_utils
 from mmvis_cl.errors import InputError, cannot_write
 from mmvis_cl.files import check_room, whole_file
 
-from .shape_scene import CLASSES, render_video
+from .shape_scene import AROUND_A_GAP, CLASSES, GAPS, render_video
 
 SPLITS = ('train', 'valid')
 
@@ -37,6 +37,7 @@ def make_moving_shapes(
     length: int = 16,
     size: tuple[int, int] = (160, 96),
     force: bool = False,
+    long_gaps: bool = False,
 ) -> bool:
     """Write a training and a validation set of moving shapes.
 
@@ -53,6 +54,8 @@ def make_moving_shapes(
         length: Frames in each video, 2 or more.
         size: Width and height in pixels, each 64 or more.
         force: Replace a folder that holds moving shapes made with other parameters, or the same.
+        long_gaps: Whether objects that look alike are away for long, see :func:`.render_video`;
+            ``length`` is then 15 or more.
 
     Returns:
         Whether anything was written; False if ``out_dir`` had this very data already.
@@ -65,7 +68,7 @@ def make_moving_shapes(
         ('seed', seed, 0),
         ('train_videos', train_videos, 1),
         ('valid_videos', valid_videos, 1),
-        ('length', length, 2),
+        ('length', length, GAPS[0] + 2 * AROUND_A_GAP if long_gaps else 2),
         ('width', size[0], 64),
         ('height', size[1], 64),
     ):
@@ -88,6 +91,8 @@ def make_moving_shapes(
         length=length,
         size=list(size),
     )
+    if long_gaps:
+        meta['long_gaps'] = True
     try:
         if os.path.exists(out_dir) and (not os.path.isdir(out_dir) or any(out_dir.iterdir())):
             found = _read_meta(out_dir)
@@ -110,7 +115,7 @@ def make_moving_shapes(
         raise cannot_write(out_dir, error) from error
     try:
         for split, num_videos in zip(SPLITS, (train_videos, valid_videos), strict=True):
-            _write_split(unfinished, split, num_videos, seed, length, size)
+            _write_split(unfinished, split, num_videos, meta)
         with whole_file(unfinished / 'meta.json') as file:
             file.write(json.dumps(meta, indent=2) + '\n')
         unfinished.chmod(0o755)  # mkdtemp makes it readable to its owner only
@@ -134,15 +139,14 @@ def _read_meta(folder: Path) -> dict | None:
     return meta if isinstance(meta, dict) and meta.get('generator') == 'moving_shapes' else None
 
 
-def _write_split(
-    root: Path, split: str, num_videos: int, seed: int, length: int, size: tuple[int, int]
-) -> None:
+def _write_split(root: Path, split: str, num_videos: int, meta: dict) -> None:
+    seed, length, size = meta['seed'], meta['length'], tuple(meta['size'])
     width, height = size
     videos, annotations = [], []
     for index in range(num_videos):
         # A generator for each video: the first ten videos are the same however many follow.
         rng = np.random.default_rng([seed, SPLITS.index(split), index])
-        frames, masks, labels = render_video(rng, length, size, split)
+        frames, masks, labels = render_video(rng, length, size, split, meta.get('long_gaps', False))
         name = f'{split}_{index:04d}'
         (root / 'JPEGImages' / name).mkdir(parents=True)
         file_names = [f'{name}/{frame_id:05d}.jpg' for frame_id in range(length)]

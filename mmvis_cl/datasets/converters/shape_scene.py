@@ -13,6 +13,8 @@ PATTERNS = ('gradient', 'stripes', 'dots')  # of the classes, in their order
 HUE_BINS = 6
 FREQUENCIES = (5.2, 6.6, 8.4)  # coarse, middle and fine texture, in radians per radius
 MIN_VISIBLE_PIXELS = 12
+GAPS = 5, 60  # frames that an object is away for, where gaps are asked to be long
+AROUND_A_GAP = 5  # frames before and after it, at least
 
 
 @dataclass
@@ -49,6 +51,7 @@ def render_video(
     length: int = 16,
     size: tuple[int, int] = (160, 96),
     split: str = 'train',
+    long_gaps: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw one video.
 
@@ -57,6 +60,8 @@ def render_video(
         length: Number of frames T.
         size: Width W and height H in pixels.
         split: 'train' or 'valid'; decides which colours go with which textures.
+        long_gaps: Whether two objects that look alike, and some others, are away for 5 to 60 frames
+            (fewer in a short video) and come back elsewhere. Takes 15 frames at least.
 
     Returns:
         - frames: (T, H, W, 3) uint8, BGR.
@@ -66,7 +71,7 @@ def render_video(
     """
     # An object that nobody gets to see long enough is no use to training: draw the scene again.
     while True:
-        objects = _sample_objects(rng, length, size, split)
+        objects = _sample_objects(rng, length, size, split, long_gaps)
         alphas = np.stack([_silhouettes(thing, size) for thing in objects])
         covers = alphas > 0.5
         # The first object is the farthest; each one hides those before it.
@@ -74,7 +79,8 @@ def render_video(
         hidden[:-1] = np.logical_or.accumulate(covers[:0:-1], axis=0)[::-1]
         masks = covers & ~hidden
         masks &= (masks.sum((2, 3)) >= MIN_VISIBLE_PIXELS)[:, :, None, None]
-        if (masks.any((2, 3)).sum(1) >= math.ceil(length / 3)).all():
+        least = AROUND_A_GAP if long_gaps else math.ceil(length / 3)
+        if (masks.any((2, 3)).sum(1) >= least).all():
             break
 
     frames = _background(rng, length, size, split)
@@ -97,19 +103,22 @@ def render_video(
 
 
 def _sample_objects(
-    rng: np.random.Generator, length: int, size: tuple[int, int], split: str
+    rng: np.random.Generator, length: int, size: tuple[int, int], split: str, long_gaps: bool
 ) -> list[_Object]:
     """Two to five objects, farthest first. In most videos at least two are of one class."""
     num_objects = int(rng.integers(2, 6))
     labels = rng.integers(len(CLASSES), size=num_objects)
     appearances = [_sample_appearance(rng, split, int(label)) for label in labels]
-    if rng.random() < 0.7:
+    if rng.random() < 0.7 or long_gaps:
         labels[1] = labels[0]
         appearances[1] = _look_alike(rng, appearances[0])
     leaves = rng.random(num_objects) < 0.25
+    leave = _leave_and_return
+    if long_gaps:
+        leaves[:2], leave = True, _away_and_back
     objects = []
     for label, appearance, leaving in zip(labels, appearances, leaves, strict=True):
-        sample_motion = _leave_and_return if leaving else _wander
+        sample_motion = leave if leaving else _wander
         centres, radii = sample_motion(rng, length, size)
         time = np.arange(length)
         angles = rng.uniform(0, 2 * math.pi) + math.radians(rng.uniform(-8, 8)) * time
@@ -188,6 +197,19 @@ def _leave_and_return(
     centres = np.empty((length, 2))
     centres[:, axis] = inside if side < 2 else size[axis] - inside
     centres[:, 1 - axis] = along + rng.uniform(-1.5, 1.5) * (np.arange(length) - length / 2)
+    return centres, radii
+
+
+def _away_and_back(
+    rng: np.random.Generator, length: int, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wanders, is away for long, and wanders on from another place."""
+    centres, radii = _wander(rng, length, size)
+    elsewhere, _ = _wander(rng, length, size)
+    gap = rng.integers(GAPS[0], min(GAPS[1], length - 2 * AROUND_A_GAP), endpoint=True)
+    start = rng.integers(AROUND_A_GAP, length - AROUND_A_GAP - gap, endpoint=True)
+    centres[start:] = elsewhere[start:]
+    centres[start : start + gap] = -1.25 * radii.max() - 3  # above the upper left corner
     return centres, radii
 
 

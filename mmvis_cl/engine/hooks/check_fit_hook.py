@@ -8,19 +8,21 @@ from mmengine.runner import BaseLoop
 from torch import Tensor, nn
 
 from mmvis_cl.checkpoints.inert_pickle import placeholders
-from mmvis_cl.checkpoints.release_checkpoint import is_release
+from mmvis_cl.checkpoints.releases import release_of
 from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.models.pretrained import check_pretrained
 from mmvis_cl.registry import HOOKS
+
+HEADS = 'bbox_head', 'panoptic_head'
 
 
 @HOOKS.register_module()
 class CheckFitHook(Hook):
     """Stops a run whose model does not fit its classes or its checkpoint.
 
-    - Before a run: ``num_classes`` of every ``bbox_head`` in the model must be the number of
-      classes of each data set in use; and what a part of the model is to start from (``init_cfg``)
-      must have weights of it.
+    - Before a run: ``num_classes`` of every ``bbox_head`` or ``panoptic_head`` in the model must be
+      the number of classes of each data set in use; and what a part of the model is to start from
+      (``init_cfg``) must have weights of it.
     - When a checkpoint is loaded for testing or resuming: its keys and shapes must be the model's.
     - When training starts from a checkpoint (``load_from``): what does not fit starts fresh, as is
       usual for class branches, and one log line says what; if nothing fits, the run stops.
@@ -36,7 +38,7 @@ class CheckFitHook(Hook):
         heads = [
             (name, module.num_classes)
             for name, module in _unwrap(runner.model).named_modules()
-            if name.split('.')[-1] == 'bbox_head' and hasattr(module, 'num_classes')
+            if name.split('.')[-1] in HEADS and hasattr(module, 'num_classes')
         ]
         for split in ('train', 'val', 'test'):
             loop = getattr(runner, f'_{split}_loop')
@@ -75,10 +77,11 @@ class CheckFitHook(Hook):
         # The path is known to the runner only; `load_checkpoint()` called by hand may have another.
         name = f'the checkpoint (load_from={runner._load_from})'
         theirs = weights.get('model')
-        if is_release(theirs if isinstance(theirs, dict) else weights):
+        release = release_of(theirs if isinstance(theirs, dict) else weights)
+        if release:
             raise InputError(
-                f"{name} is one of the authors' release: convert it with python "
-                f'tools/model_converters/release_to_mmvis_cl.py {runner._load_from} OUT.pth, and '
+                f'{name} is one of {release.name}: convert it with python '
+                f'tools/model_converters/{release.tool} {runner._load_from} OUT.pth, and '
                 'give OUT.pth'
             )
         misfit = compare_weights(name, weights, runner.model)

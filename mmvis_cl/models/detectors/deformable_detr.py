@@ -19,6 +19,8 @@ from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import mask_logits_to_image
 
+from .image_network import ImageNetwork
+
 
 class QueryStates(NamedTuple):
     """What the transformer knows of B images after L decoder layers with Q queries.
@@ -43,7 +45,7 @@ class QueryStates(NamedTuple):
 
 
 @MODELS.register_module()
-class MaskDeformableDETR(DeformableDETR):
+class MaskDeformableDETR(ImageNetwork, DeformableDETR):
     """mmdet's Deformable DETR with box refinement, OTA matching and dynamic masks.
 
     One stage; mmdet's encoder and decoder with our attention. Widths and counts are given here once
@@ -138,6 +140,11 @@ class MaskDeformableDETR(DeformableDETR):
         )
         self.mask_head = MODELS.build(dict(mask_head, embed_dims=embed_dims))
         self.attention = attention
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that it tells apart."""
+        return self.bbox_head.num_classes
 
     def _init_layers(self) -> None:
         self.positional_encoding = SinePositionalEncoding(**self.positional_encoding)

@@ -5,53 +5,79 @@ from typing import NamedTuple
 import torch
 from mmdet.models.detectors import MaskFormer
 from mmdet.structures import SampleList
+from mmengine.config import ConfigDict
 from torch import Tensor
 
 from mmvis_cl.models.task_modules.ota_assigner import OTAMatch
 from mmvis_cl.registry import MODELS
 
+from .image_network import ImageNetwork
+
 
 class MaskQueryStates(NamedTuple):
-    """What the decoder knows of B images after L layers with Q queries.
+    """What the decoder knows of B images after L predictions with Q queries.
 
     Attributes:
-        states (Tensor): (1, B, Q, C) states after the last layer.
+        states (Tensor): (1, B, Q, C) normalised states, from which the last prediction is made.
         logits (Tensor): (1, B, Q, K), of which the sigmoid is the probability of each class.
-        boxes (Tensor): (1, B, Q, 4) cx, cy, w, h over the unpadded size, around the masks; 0 where
-            a mask is empty.
         cls_scores (list[Tensor]): L of (B, Q, K + 1), the logits of classes and background.
         masks (list[Tensor]): L of (B, Q, H / 4, W / 4), mask logits over the padded input.
+        img_shapes (list[tuple[int, int]]): h, w of the images without padding.
     """
 
     states: Tensor
     logits: Tensor
-    boxes: Tensor
     cls_scores: list[Tensor]
     masks: list[Tensor]
+    img_shapes: list[tuple[int, int]]
+
+    @property
+    def boxes(self) -> Tensor:
+        """(1, B, Q, 4; cx, cy, w, h over the unpadded size) around the last masks, 0 if empty."""
+        pairs = zip(self.masks[-1], self.img_shapes, strict=True)
+        return torch.stack([mask_boxes(masks, shape) for masks, shape in pairs])[None]
 
     def images(self, index: list[int]) -> 'MaskQueryStates':
         """The states of some of the images."""
         return MaskQueryStates(
-            *(t[:, index] for t in self[:3]),
+            *(t[:, index] for t in self[:2]),
             [t[index] for t in self.cls_scores],
             [t[index] for t in self.masks],
+            [self.img_shapes[i] for i in index],
         )
 
 
 @MODELS.register_module()
-class QueryMaskFormer(MaskFormer):
+class QueryMaskFormer(ImageNetwork, MaskFormer):
     """mmdet's MaskFormer or Mask2Former with what :class:`ContrastiveVIS` asks of its detector.
 
     The losses are mmdet's. The embedding head gets the queries' states after the last layer, the
     assigner that tells positives from negatives the boxes around the masks.
 
     Args:
+        panoptic_head (dict): a :class:`MaskQueryHead`, or one of mmdet's.
+        panoptic_fusion_head (dict, optional): what mmdet makes results of single images with; by
+            default for the classes of ``panoptic_head``.
         **kwargs: of mmdet's ``Mask2Former``. Of ``test_cfg``, ``score_thr`` is used: queries
             scoring more are kept (the best one if there is none).
     """
 
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**kwargs)
+    class_logits_are = 'logits with background'
+
+    def __init__(
+        self, panoptic_head: dict, panoptic_fusion_head: dict | None = None, **kwargs
+    ) -> None:
+        panoptic_fusion_head = panoptic_fusion_head or dict(
+            type='mmdet.MaskFormerFusionHead',
+            num_things_classes=panoptic_head.get('num_classes'),
+            num_stuff_classes=0,
+            loss_panoptic=None,
+        )
+        super().__init__(
+            panoptic_head=ConfigDict(panoptic_head),
+            panoptic_fusion_head=ConfigDict(panoptic_fusion_head),
+            **kwargs,
+        )
         self.embed_dims = self.panoptic_head.cls_embed.in_features
 
     def query_states(
@@ -69,6 +95,7 @@ class QueryMaskFormer(MaskFormer):
         """
         for sample in samples:
             sample.set_metainfo(dict(batch_input_shape=tuple(inputs.shape[-2:])))
+        maps = self.extract_feat(inputs)
         # mmdet's heads do not give the states of their queries: they are what goes into the
         # class branch, at the last of its calls after the last layer
         seen = []
@@ -76,16 +103,19 @@ class QueryMaskFormer(MaskFormer):
             lambda branch, args: seen.append(args[0])
         )
         try:
-            cls_scores, masks = self.panoptic_head(self.extract_feat(inputs), samples)
+            # where masks are cut decides what a layer sees: half precision would cut elsewhere
+            with torch.autocast(inputs.device.type, enabled=False):
+                cls_scores, masks = self.panoptic_head([m.float() for m in maps], samples)
         finally:
             hook.remove()
         states = seen[-1] if seen[-1].dim() == 3 else seen[-1][-1]  # MaskFormer: all layers at once
-        prob = cls_scores[-1].float().softmax(-1)[..., :-1]
-        boxes = torch.stack(
-            [mask_boxes(mask, s.img_shape) for mask, s in zip(masks[-1], samples, strict=True)]
-        )
+        prob = cls_scores[-1].softmax(-1)[..., :-1]
         return MaskQueryStates(
-            states[None], prob.logit(eps=1e-6)[None], boxes[None], list(cls_scores), list(masks)
+            states[None],
+            prob.logit(eps=1e-6)[None],
+            list(cls_scores),
+            list(masks),
+            [tuple(sample.img_shape[:2]) for sample in samples],
         )
 
     def loss_of_states(
@@ -120,12 +150,16 @@ class QueryMaskFormer(MaskFormer):
             matches.append(OTAMatch(query_object[None], best[None]))
         return losses, matches
 
-    def select_queries(self, logits: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def confident_queries(self, states: MaskQueryStates, image: int) -> tuple[Tensor, Tensor]:
+        """:meth:`select_queries` of one image, which needs no boxes, decided on the CPU."""
+        return self.select_queries(states.logits[-1, image].cpu())
+
+    def select_queries(self, logits: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Keep the confident queries of one image; the video model's mask NMS drops duplicates.
 
         Args:
             logits (Tensor): (Q, K) of :class:`MaskQueryStates`.
-            boxes (Tensor): not used.
+            boxes (Tensor, optional): not used.
 
         Returns:
             tuple[Tensor, Tensor]: the kept queries' indices (n,), best first, and the class
@@ -136,19 +170,30 @@ class QueryMaskFormer(MaskFormer):
         index = index[: max(1, int((scores > self.test_cfg['score_thr']).sum()))]
         return index, prob[index]
 
+    def class_logits(self, states: MaskQueryStates, image: int, index: Tensor) -> Tensor:
+        """Logits (n, K + 1) of classes and background, of queries (n,) of one image."""
+        return states.cls_scores[-1][image, index]
+
     def mask_logits(self, states: MaskQueryStates, image: int, index: Tensor, img_shape) -> Tensor:
         """Mask logits (n, H / 4, W / 4) over the padded input, of queries (n,) of one image."""
-        return states.masks[-1][image, index].float()
+        return states.masks[-1][image, index]
+
+    def query_boxes(
+        self, states: MaskQueryStates, image: int, index: Tensor, masks: Tensor
+    ) -> Tensor:
+        """Boxes (n, 4; cx, cy, w, h over the unpadded size) around the queries' mask logits."""
+        return mask_boxes(masks, states.img_shapes[image])
 
     def raw_outputs(self, states: MaskQueryStates, samples: SampleList) -> dict[str, Tensor]:
-        """The last layer's outputs, nothing selected.
+        """The last prediction, nothing selected.
 
         Returns:
-            dict[str, Tensor]: ``pred_logits`` (B, Q, K), ``pred_boxes`` (B, Q, 4; cx cy w h over
-            the unpadded size), ``pred_masks`` (B, Q, H / 4, W / 4).
+            dict[str, Tensor]: ``pred_logits`` (B, Q, K + 1; the last is no object), ``pred_boxes``
+            (B, Q, 4; cx cy w h over the unpadded size, around the masks), ``pred_masks`` (B, Q,
+            H / 4, W / 4).
         """
         return dict(
-            pred_logits=states.logits[-1],
+            pred_logits=states.cls_scores[-1],
             pred_boxes=states.boxes[-1],
             pred_masks=states.masks[-1],
         )

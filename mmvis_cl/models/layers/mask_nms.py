@@ -14,7 +14,7 @@ def mask_iou(masks: Tensor) -> Tensor:
     return (intersection + 1e-6) / (union + 1e-6)
 
 
-def mask_nms(iou: Tensor, iou_thr: float) -> Tensor:
+def mask_nms(iou: Tensor, iou_thr: float, greedy: bool = False) -> Tensor:
     """Drop each mask that overlaps any better-scored one by more than ``iou_thr``.
 
     A dropped mask still suppresses those after it, as in the authors' release.
@@ -22,8 +22,15 @@ def mask_nms(iou: Tensor, iou_thr: float) -> Tensor:
     Args:
         iou (Tensor): (n, n), masks in order of score.
         iou_thr (float): threshold.
+        greedy (bool): a dropped mask suppresses no other, as in CTVIS's release.
 
     Returns:
         Tensor: (n,) bool, which are kept.
     """
-    return ~(torch.tril(iou, diagonal=-1) > iou_thr).any(1)
+    overlaps = torch.tril(iou, diagonal=-1) > iou_thr
+    if not greedy:
+        return ~overlaps.any(1)
+    kept = torch.ones(len(iou), dtype=torch.bool, device=iou.device)
+    for i, better in enumerate(overlaps):
+        kept[i] = not (better & kept).any()
+    return kept

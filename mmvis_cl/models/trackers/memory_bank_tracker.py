@@ -7,6 +7,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmvis_cl.errors import InputError
+from mmvis_cl.models.layers.guided_memory import guided_memory
 from mmvis_cl.registry import MODELS
 
 BACKGROUND = -1
@@ -22,6 +24,8 @@ class MemoryBank:
     Attributes:
         ids (Tensor): (M,) long.
         embeds (Tensor): (M, T, E), the newest last.
+        guided (Tensor): (M, E), what all embeddings so far have left where the memory is guided by
+            their similarity; else zeros.
         scores (Tensor): (M, T) detection scores of the stored embeddings.
         num_stored (Tensor): (M,) long, how many of the T places are in use (the last ones).
         num_frames (Tensor): (M,) long, frames in which the identity was seen.
@@ -33,6 +37,7 @@ class MemoryBank:
 
     ids: Tensor
     embeds: Tensor
+    guided: Tensor
     scores: Tensor
     num_stored: Tensor
     num_frames: Tensor
@@ -55,6 +60,7 @@ class MemoryBank:
         return cls(
             ids=none,
             embeds=like.new_empty((0, memory_len, like.shape[1])),
+            guided=like.new_empty((0, like.shape[1])),
             scores=like.new_empty((0, memory_len)),
             num_stored=none,
             num_frames=none,
@@ -88,8 +94,14 @@ class MemoryBankTracker(BaseModule):
             less is kept as background, else dropped.
         max_unseen (int): an identity not seen for this many frames is forgotten.
         frame_weight (bool): where several identities are similar, prefer those seen more often.
-        temporal_weight (bool): weight later embeddings more.
+        similar_thr (float): least similarity of those.
+        memory (str): what an identity is compared by: 'mean', the mean of its stored embeddings by
+            their scores; or 'guided', CTVIS's :func:`guided_memory`, for which as many are stored.
+        temporal_weight (bool): weight later embeddings of the mean more.
         init_cfg (dict, optional): mmengine's initialisation config.
+
+    Raises:
+        InputError: there is no such memory.
     """
 
     def __init__(
@@ -102,6 +114,8 @@ class MemoryBankTracker(BaseModule):
         max_unseen: int = 10,
         frame_weight: bool = True,
         temporal_weight: bool = True,
+        similar_thr: float = 0.5,
+        memory: str = 'mean',
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -113,6 +127,10 @@ class MemoryBankTracker(BaseModule):
         self.max_unseen = max_unseen
         self.frame_weight = frame_weight
         self.temporal_weight = temporal_weight
+        self.similar_thr = similar_thr
+        if memory not in ('mean', 'guided'):
+            raise InputError(f"MemoryBankTracker has no memory={memory!r}; give 'mean' or 'guided'")
+        self.memory = memory
 
     @torch.no_grad()
     def track(
@@ -177,11 +195,13 @@ class MemoryBankTracker(BaseModule):
         return self.similarity(embeds, self.matching_embeds(bank))
 
     def matching_embeds(self, bank: MemoryBank) -> Tensor:
-        """Weighted mean of each identity's stored embeddings, (M, E).
+        """What each identity is compared by, (M, E).
 
-        The weight is the detection's score, plus 1/n, 2/n .. 1 from the oldest to the newest of the
-        n stored ones if ``temporal_weight``.
+        In the mean the weight is the detection's score, plus 1/n, 2/n .. 1 from the oldest to the
+        newest of the n stored ones if ``temporal_weight``.
         """
+        if self.memory == 'guided':
+            return bank.guided
         age_rank = torch.arange(1, self.memory_len + 1, device=bank.ids.device)
         age_rank = age_rank - (self.memory_len - bank.num_stored[:, None])  # 1 .. n for stored ones
         weight = bank.scores  # 0 in places not in use
@@ -211,13 +231,13 @@ class MemoryBankTracker(BaseModule):
             return matched
         free = np.ones(similarity.shape[1], bool)
         # Most rows need one look, at all of them together; what is taken can only make others less.
-        several = (similarity > 0.5).sum(1) > 1
+        several = (similarity > self.similar_thr).sum(1) > 1
         best, highest = similarity.argmax(1), similarity.max(1)
         for i, row in enumerate(similarity):
             choice, value = best[i], highest[i]
             if several[i] or not free[choice]:
                 row = row * free
-                similar = row > 0.5
+                similar = row > self.similar_thr
                 if self.frame_weight and similar.sum() > 1:
                     row = row * np.where(similar, num_frames, num_frames[similar].mean())
                 choice = row.argmax()
@@ -258,6 +278,10 @@ class MemoryBankTracker(BaseModule):
         grown.next_id = bank.next_id + len(new)
 
         row = (grown.ids == ids[:, None]).int().argmax(1) if len(ids) else ids
+        if self.memory == 'guided':
+            places = torch.arange(self.memory_len, 0, -1, device=ids.device)
+            in_use = places <= grown.num_stored[row, None]
+            grown.guided[row] = guided_memory(grown.guided[row], embeds, grown.embeds[row], in_use)
         grown.embeds[row] = torch.cat((grown.embeds[row, 1:], embeds[:, None]), 1)
         grown.scores[row] = torch.cat((grown.scores[row, 1:], scores[:, None]), 1)
         grown.num_stored[row] = (grown.num_stored[row] + 1).clamp(max=self.memory_len)

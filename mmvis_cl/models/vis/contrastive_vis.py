@@ -19,6 +19,8 @@ from mmvis_cl.structures import VideoResult
 
 TEST_KEYS = (
     *('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast'),
+    *('score_mean', 'max_tracks', 'noise_from_frame', 'noise_min_frames'),
+    *('greedy_nms', 'smooth_masks', 'mask_quality'),
     *('cuda_graph', 'tf32'),  # for the prepared model
 )
 
@@ -35,7 +37,11 @@ class ContrastiveVIS(BaseMOTModel):
         embed_head (dict): a :class:`ContrastiveHead`; its ``embed_dims`` is set.
         tracker (dict): a :class:`MemoryBankTracker`.
         test_cfg (dict): ``mask_nms_thr``, IoU of the mask NMS; ``result_score_thr``, each class of
-            an identity with a mean probability above it gives a track; ``frames_per_pass``, most
+            an identity with a score above it gives a track; ``score_mean``, what of the class
+            scores is averaged over an identity's frames, 'probabilities' (if not given) or
+            'logits'; ``max_tracks``, ``noise_from_frame`` and ``noise_min_frames``, see
+            :class:`VideoResult`; ``greedy_nms``, ``smooth_masks`` and ``mask_quality``, see
+            :class:`VideoSession` (not, if not given); ``frames_per_pass``, most
             frames that go through the network at once (8); ``autocast``, 'bfloat16' or 'float16'
             to run its matrix products and convolutions in (float32 if None or not given);
             ``cuda_graph``, let what :func:`prepare_for_inference` makes of the model repeat a pass
@@ -74,6 +80,11 @@ class ContrastiveVIS(BaseMOTModel):
             )
         if test_cfg.get('frames_per_pass', 1) < 1:
             raise InputError('test_cfg.frames_per_pass: at least 1 is needed')
+        if test_cfg.get('score_mean', 'logits') not in ('probabilities', 'logits'):
+            raise InputError(
+                f'test_cfg has no score_mean={test_cfg["score_mean"]!r}; give probabilities or '
+                'logits'
+            )
         self.both_ways = both_ways
         # The video that predict() is in; who watches several at once changes it between frames.
         self.session: VideoSession | None = None
@@ -219,17 +230,23 @@ class ContrastiveVIS(BaseMOTModel):
         self, video_id: int | str, length: int, ori_shape: tuple[int, int], flip: bool = False
     ) -> VideoSession:
         """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not."""
-        return VideoSession(
-            VideoResult(
-                video_id,
-                length,
-                tuple(ori_shape[:2]),
-                score_thr=self.test_cfg['result_score_thr'],
-            ),
-            self.tracker,
-            self.test_cfg['mask_nms_thr'],
-            flip=flip,
+        cfg = self.test_cfg
+        of_result = ('max_tracks', 'noise_from_frame', 'noise_min_frames')
+        of_session = ('greedy_nms', 'smooth_masks', 'mask_quality')
+        if cfg.get('score_mean') == 'logits':
+            scores_are = self.detector.class_logits_are
+        else:
+            scores_are = 'probabilities'
+        result = VideoResult(
+            video_id,
+            length,
+            tuple(ori_shape[:2]),
+            score_thr=cfg['result_score_thr'],
+            scores_are=scores_are,
+            **{key: cfg[key] for key in of_result if key in cfg},
         )
+        options = {key: cfg[key] for key in of_session if key in cfg}
+        return VideoSession(result, self.tracker, cfg['mask_nms_thr'], flip=flip, **options)
 
     def _autocast(self, device: torch.device) -> AbstractContextManager:
         name = self.test_cfg.get('autocast')
@@ -277,11 +294,14 @@ class ContrastiveVIS(BaseMOTModel):
         Returns:
             InstanceData: the identities of the frame.
         """
-        # Some hundred queries are too few to keep a GPU busy, and each look at one waits for it.
-        boxes = states.boxes[-1, t].cpu()
-        index, prob = self.detector.select_queries(states.logits[-1, t].cpu(), boxes)
-        chosen = index.to(states.states.device)
-        with self._autocast(states.states.device):
-            masks = self.detector.mask_logits(states, t, chosen, img_shape)
+        detector, device = self.detector, states.states.device
+        index, prob = detector.confident_queries(states, t)
+        chosen = index.to(device)
+        with self._autocast(device):
+            masks = detector.mask_logits(states, t, chosen, img_shape)
         embeds = self.embed_head(states.states[-1, t, chosen])
-        return session.add_frame(prob, boxes[index], embeds, masks, img_shape)
+        boxes = detector.query_boxes(states, t, index, masks)
+        class_scores = None
+        if self.test_cfg.get('score_mean') == 'logits':
+            class_scores = detector.class_logits(states, t, index)
+        return session.add_frame(prob, boxes, embeds, masks, img_shape, class_scores)

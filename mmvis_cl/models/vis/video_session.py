@@ -9,7 +9,7 @@ from torch import Tensor
 from mmvis_cl.models.detectors.deformable_detr import boxes_in_pixels
 from mmvis_cl.models.layers.mask_nms import mask_iou, mask_nms
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
-from mmvis_cl.structures import VideoResult, encode_logits
+from mmvis_cl.structures import VideoResult, encode_logits, encode_with_quality
 
 
 @dataclass
@@ -22,6 +22,10 @@ class VideoSession:
         result (VideoResult): the tracks so far.
         tracker (MemoryBankTracker): gives the identities; it keeps nothing itself.
         mask_nms_thr (float): IoU above which a mask is dropped for a better-scored one.
+        greedy_nms (bool): a mask that was dropped drops no other.
+        smooth_masks (bool): masks are resized to the original size before they are cut at a
+            probability of 0.5, not after.
+        mask_quality (bool): how sure the network is of the masks' pixels counts in the scores.
         bank (MemoryBank, optional): the identities in memory; None before the first frame.
         next_frame (int): index of the frame that must come next.
         flip (bool): the network sees the frames mirrored left to right; boxes and masks are
@@ -31,6 +35,9 @@ class VideoSession:
     result: VideoResult
     tracker: MemoryBankTracker
     mask_nms_thr: float
+    greedy_nms: bool = False
+    smooth_masks: bool = False
+    mask_quality: bool = False
     bank: MemoryBank | None = None
     next_frame: int = 0
     flip: bool = False
@@ -42,6 +49,7 @@ class VideoSession:
         embeds: Tensor,
         mask_logits: Tensor,
         img_shape: tuple[int, int],
+        class_scores: Tensor | None = None,
     ) -> InstanceData:
         """Mask NMS, identities, and masks of the original size for the next frame's detections.
 
@@ -53,14 +61,19 @@ class VideoSession:
             embeds (Tensor): (n, E).
             mask_logits (Tensor): (n, H / 4, W / 4) over the padded input.
             img_shape (tuple[int, int]): h, w without padding.
+            class_scores (Tensor, optional): (n, ...) what ``result`` takes the mean of over time;
+                ``prob`` if None.
 
         Returns:
             InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
             class of the identity's mean over time so far.
         """
         iou = mask_iou(mask_logits > 0).cpu()
-        prob, boxes, embeds = prob.cpu(), boxes.cpu(), embeds.float().cpu()
-        kept = mask_nms(iou, self.mask_nms_thr).nonzero()[:, 0]
+        class_scores = prob if class_scores is None else class_scores.float()
+        prob, class_scores, boxes, embeds = (
+            given.cpu() for given in (prob, class_scores, boxes, embeds.float())
+        )
+        kept = mask_nms(iou, self.mask_nms_thr, self.greedy_nms).nonzero()[:, 0]
         prob, boxes, embeds = prob[kept], boxes[kept], embeds[kept]
         scores, labels = prob.max(1)
         ids, self.bank = self.tracker.track(
@@ -70,20 +83,25 @@ class VideoSession:
         seen = (ids >= 0).nonzero()[:, 0]
         result = self.result
         mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
-        masks = encode_logits(mask_logits, img_shape, result.ori_shape, flip=self.flip)
+        sizes, quality = (img_shape, result.ori_shape), None
+        if self.mask_quality:
+            masks, quality = encode_with_quality(mask_logits, *sizes, self.flip, self.smooth_masks)
+        else:
+            masks = encode_logits(mask_logits, *sizes, self.flip, self.smooth_masks)
         bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
         if self.flip:
             bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
         result.add_frame(
             self.next_frame,
             ids[seen].numpy(),
-            prob[seen].numpy(),
+            class_scores[kept[seen]].numpy(),
             masks,
             bboxes.numpy(),
+            quality,
         )
         self.next_frame += 1
 
-        mean = [result.mean_scores(i) for i in ids[seen].tolist()]
+        mean = [result.mean_scores(i) * result.mask_quality(i) for i in ids[seen].tolist()]
         return InstanceData(
             instances_id=ids[seen],
             labels=torch.tensor([int(m.argmax()) for m in mean], dtype=torch.long),

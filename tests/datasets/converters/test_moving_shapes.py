@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import Counter
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -252,3 +253,41 @@ def test_too_little_room_is_said_before_the_work(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r'out: the videos take .* GiB are free; free some space'):
         make_moving_shapes(tmp_path / 'out', train_videos=1, valid_videos=1)
     assert not list(tmp_path.iterdir())
+
+
+def _gaps(seen):
+    """Lengths of the times in which an object was not seen, between those in which it was."""
+    times = np.flatnonzero(seen)
+    return [int(step) - 1 for step in np.diff(times) if step > 1]
+
+
+@pytest.mark.parametrize('length', [15, 80])
+def test_long_gaps(length):
+    """The two that look alike are both away for long, and come back elsewhere."""
+    longest, returned = [], []
+    for seed in range(6):
+        rng = np.random.default_rng([seed, 5])
+        _, masks, labels = render_video(rng, length, split='valid', long_gaps=True)
+        gaps = [max(_gaps(track.any((1, 2))), default=0) for track in masks]
+        away = [track for track, gap in zip(masks, gaps, strict=True) if gap >= 5]
+        assert len(away) >= 2
+        assert Counter(labels.tolist()).most_common(1)[0][1] >= 2
+        longest.append(max(gaps))
+        for track in away:
+            seen = np.flatnonzero(track.any((1, 2)))
+            last = int(np.argmax(np.diff(seen)))
+            before, after = (np.argwhere(track[seen[t]]).mean(0) for t in (last, last + 1))
+            returned.append(np.linalg.norm(after - before))
+    assert max(longest) <= 60 + 10  # the gap, and what hides the object beside it
+    assert length < 80 or max(longest) > 30
+    assert np.median(returned) > 20
+
+
+def test_long_gaps_are_other_data_and_need_room(tmp_path):
+    few = dict(train_videos=1, valid_videos=1, length=15)
+    make_moving_shapes(tmp_path / 'data', long_gaps=True, **few)
+    with pytest.raises(InputError, match='other parameters'):
+        make_moving_shapes(tmp_path / 'data', **few)
+    assert not make_moving_shapes(tmp_path / 'data', long_gaps=True, **few)
+    with pytest.raises(InputError, match='length is 14; give 15 or more'):
+        make_moving_shapes(tmp_path / 'other', long_gaps=True, **few | dict(length=14))

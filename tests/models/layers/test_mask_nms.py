@@ -31,3 +31,19 @@ def test_an_overlap_of_exactly_the_threshold_is_kept():
     iou = torch.tensor([[1.0, 0.5, 0.1], [0.5, 1, 0.6], [0.1, 0.6, 1]])
     assert mask_nms(iou, 0.5).tolist() == [True, True, False]
     assert mask_nms(iou, 0.25).tolist() == [True, False, False]  # what is dropped still suppresses
+
+
+def test_greedy_is_one_after_the_other():
+    torch.manual_seed(0)
+    for _ in range(50):
+        iou = torch.rand(7, 7)
+        iou = (iou + iou.T) / 2
+        kept = []
+        for i in range(7):
+            if all(iou[i, j] <= 0.6 for j in kept):
+                kept.append(i)
+        assert mask_nms(iou, 0.6, greedy=True).nonzero()[:, 0].tolist() == kept
+    # 1 is dropped for 0, and 2, which only overlaps 1, for it, unless dropped masks drop no other
+    chain = torch.tensor([[1, 0.9, 0], [0.9, 1, 0.9], [0, 0.9, 1]])
+    assert mask_nms(chain, 0.5).tolist() == [True, False, False]
+    assert mask_nms(chain, 0.5, greedy=True).tolist() == [True, False, True]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmvis_cl.errors import InputError
 from mmvis_cl.models import MemoryBankTracker
 
 FAR_APART = torch.zeros(9, 9)  # masks that do not overlap
@@ -178,3 +179,49 @@ def test_matching_is_that_of_one_row_after_the_other(shape, frame_weight):
         given = similarity.copy()
         assert tracker.match(given, num_frames).tolist() == expected
         assert (given == similarity).all()
+
+
+def seen_again(tracker, bank, frame, identity, embedding):
+    one = torch.zeros(1)
+    identity = torch.tensor([identity])
+    return tracker.remember(
+        bank, frame, identity, embedding[None], one, one.long(), torch.rand(1, 4)
+    )
+
+
+def test_guided_memory_follows_what_looks_like_the_object():
+    tracker = MemoryBankTracker(memory='guided', memory_len=2)
+    a, b, c = (
+        torch.tensor([4.0, 0, 0, 0]),
+        torch.tensor([3.0, 4, 0, 0]),
+        torch.tensor([-1.0, 0, 0, 0]),
+    )
+    _, bank = track(tracker, None, 0, a[None])
+    assert bank.guided.tolist() == [a.tolist()]
+    # cosine 0.6 with the one before
+    _, bank = track(tracker, bank, 1, b[None])
+    memory = 0.4 * a + 0.6 * b
+    torch.testing.assert_close(bank.guided[0], memory)
+    # mean cosine (-1 - 0.6) / 2: nothing of it
+    bank = seen_again(tracker, bank, 2, 0, c)
+    torch.testing.assert_close(bank.guided[0], memory)
+    # with the last two alone: (0.6 - 0.6) / 2 of b and c
+    bank = seen_again(tracker, bank, 3, 0, a)
+    torch.testing.assert_close(bank.guided[0], memory)
+    # a second identity starts with its own embedding, the first one stays
+    far = torch.tensor([0.0, 0, 0, 9])
+    bank = seen_again(tracker, bank, 4, 1, far)
+    torch.testing.assert_close(bank.guided, torch.stack((memory, far)))
+
+
+def test_similarity_from_which_frames_count():
+    """Two similar identities: above the threshold the one seen more often is preferred."""
+    similarity = np.array([[0.42, 0.40, 0.0]], dtype=np.float32)
+    frames = np.array([1, 9, 2])
+    assert MemoryBankTracker(match_thr=0.3, similar_thr=0.3).match(similarity, frames)[0] == 1
+    assert MemoryBankTracker(match_thr=0.3, similar_thr=0.5).match(similarity, frames)[0] == 0
+
+
+def test_an_unknown_memory_is_a_clear_error():
+    with pytest.raises(InputError, match="has no memory='momentum'; give 'mean'"):
+        MemoryBankTracker(memory='momentum')

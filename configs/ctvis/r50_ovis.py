@@ -1,0 +1,9 @@
+# CTVIS, ResNet-50, on OVIS.
+_base_ = [
+    '../_base_/models/ctvis_r50.py',
+    '../_base_/datasets/ovis.py',
+    '../_base_/schedules/ctvis_16k.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(detector=dict(panoptic_head=dict(num_classes=25)), test_cfg=dict(max_tracks=25))
