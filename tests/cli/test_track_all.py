@@ -112,6 +112,31 @@ def test_broken_videos_are_told_and_do_not_stop_the_others(run, model, video, tm
         assert found.replace(name.removesuffix('.mp4'), '') == expected
 
 
+def test_several_videos_in_a_pass_have_their_results(run, model, folder, video, tmp_path):
+    """With one among them that is broken, and one of another length."""
+    for name in ('a.mp4', 'b.mp4', 'c.mp4'):
+        (tmp_path / name).write_bytes(video.read_bytes())
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
+    (tmp_path / 'v.csv').write_text('source,end\na.mp4,\nbroken.mp4,\nb.mp4,2\nc.mp4,\n')
+    words = ('track-all', tmp_path / 'v.csv', *model, '--workers', 0, '--device', 'cpu')
+    assert run(*words, '--out', tmp_path / 'alone')[0] == 1
+    code, printed, _ = run(*words, '--out', tmp_path / 'together', '--videos-per-pass', 3)
+    assert code == 1 and '3 done, 0 before, 1 failed, 0 left; 12 frames' in printed
+    for name in ('a.mp4', 'b.mp4', 'c.mp4'):
+        alone, together = (
+            json.loads((tmp_path / kind / 'videos' / name / 'results.json').read_text())
+            for kind in ('alone', 'together')
+        )
+        assert len(alone) == len(together) > 3
+        for one, other in zip(alone, together, strict=True):
+            assert one['score'] == pytest.approx(other['score'], abs=1e-5)
+            assert [one[k] for k in ('video_id', 'category_id')] == [
+                other[k] for k in ('video_id', 'category_id')
+            ]
+            seen = [[mask is None for mask in t['segmentations']] for t in (one, other)]
+            assert seen[0] == seen[1]
+
+
 def test_a_damaged_video_is_done_if_it_is_accepted(run, model, tmp_path):
     """Frames that can be read of a file that ends early."""
     from small_videos import write_video
