@@ -90,7 +90,7 @@ TABLE = [
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
     Row(
-        rf'{CONVERTERS}(cvat|coco_video|mask_png|label_studio|tracked)_to_vis\.py ',
+        rf'{CONVERTERS}(cvat|coco_video|mask_png|mots_text|label_studio|tracked)_to_vis\.py ',
         'run',
         {'data/mine': NEW_FOLDER},
     ),
@@ -301,6 +301,7 @@ def make_own_videos(root: Path) -> None:
     """Videos of two frames with a car, as CVAT, COCO-video and mask PNGs have them."""
     import numpy as np
     from PIL import Image
+    from pycocotools import mask as mask_utils
 
     from mmvis_cl.visualization import VideoWriter
 
@@ -338,6 +339,11 @@ def make_own_videos(root: Path) -> None:
             folder.mkdir(parents=True)
             for t in range(2):
                 picture_or_mask.save(folder / f'{t:06}.{suffix}')
+        rle = mask_utils.encode(np.asfortranarray(mask))
+        lines = [f'{t} 2001 2 {mask.height} {mask.width} {rle["counts"].decode()}' for t in (0, 1)]
+        text = root / 'KITTI_MOTS' / 'instances_txt' / f'{name}.txt'
+        text.parent.mkdir(exist_ok=True)
+        text.write_text('\n'.join(lines))
     sets = root / 'DAVIS' / 'ImageSets' / '2017'
     sets.mkdir(parents=True)
     (sets / 'train.txt').write_text('first\n')

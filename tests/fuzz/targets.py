@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer
 from PIL import Image
+from pycocotools import mask as mask_utils
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -205,6 +206,21 @@ def label_studio(folder: Path) -> None:
     from mmvis_cl.datasets.converters.label_studio import read_label_studio
 
     read_label_studio(folder / 'project.json', folder / 'frames', 'fill')
+
+
+def mots_text_files() -> dict[str, bytes]:
+    mask = np.zeros((24, 32), np.uint8, order='F')
+    mask[4:20, 5:30] = 1
+    counts = mask_utils.encode(mask)['counts'].decode()
+    lines = [f'{t} {n} 2 24 32 {counts}' for t in (0, 1) for n in (2001, 2002)]
+    images = {f'images/a/{t:06d}.png': image_bytes() for t in (0, 1)}
+    return {'texts/a.txt': '\n'.join(lines).encode(), **images}
+
+
+def mots_text(folder: Path) -> None:
+    from mmvis_cl.datasets.converters.mots_text import read_mots_text
+
+    read_mots_text(folder / 'texts', folder / 'images')
 
 
 def mask_png_files() -> dict[str, bytes]:
@@ -443,6 +459,7 @@ TARGETS = {name: of_annotations(name) for name in annotation_readers.READERS} | 
     'masks': Target(mask_files, masks, 8),
     # not among the checkpoints: another file there would change what the corpus's seeds break
     'safetensors': Target(safetensors_file, checkpoint, 4),
+    'MOTS text': Target(mots_text_files, mots_text, 4),
     'curves': Target(curve_files, curves, 1),
     'training lock': Target(lock_files, training_lock, 4),
     'long videos': Target(long_video_files, long_videos, 4),
