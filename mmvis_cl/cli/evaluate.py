@@ -57,9 +57,11 @@ def check_arguments(args: argparse.Namespace) -> None:
         if not os.path.exists(path):
             raise InputError(f'{path}: no such file')
     if not 0 <= args.score_thr <= 1:
-        raise InputError(f'--score-thr {args.score_thr:g}: scores are 0 to 1')
+        raise InputError(f'--score-thr {args.score_thr:g}: scores are 0 to 1; give one of them')
     if args.long_videos is not None and 'ap' not in args.metrics:
-        raise InputError('--long-videos: only ap scores short and long videos apart')
+        raise InputError(
+            '--long-videos: only ap scores short and long videos apart; add ap to --metrics'
+        )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """mmdet's own detectors, built from its configs, as a start for ours."""
 
+import re
 from pathlib import Path
 
 import mmdet
@@ -105,6 +106,16 @@ def test_names_of_the_image_network_alone(theirs):
     assert not unexpected and all(name.startswith('mask_head.') for name in missing)
 
 
+def first_layers(state, number):
+    """The weights of a detector with so many decoder layers."""
+    layer = re.compile(r'(?:decoder\.layers|bbox_head\.\w+_branches)\.(\d)\.')
+    return {
+        name: value
+        for name, value in state.items()
+        if not (match := layer.match(name)) or int(match[1]) < number
+    }
+
+
 def test_detectors_that_do_not_fit(theirs):
     state = theirs.state_dict()
     two_stage = build_mmdet(
@@ -112,8 +123,10 @@ def test_detectors_that_do_not_fit(theirs):
     ).state_dict()
     with pytest.raises(InputError, match=r'with one stage, .* names missing \(query_embedding\.'):
         from_mmdet(two_stage)
-    with pytest.raises(InputError, match=r'without box refinement'):
-        from_mmdet(build_mmdet(with_box_refine=False).state_dict())
+    unrefined = build_mmdet(with_box_refine=False).state_dict()
+    for layers in (6, 2):
+        with pytest.raises(InputError, match=r'without box refinement'):
+            from_mmdet(first_layers(unrefined, layers))
     partial = {name: value for name, value in state.items() if '_branches.5.' not in name}
     with pytest.raises(InputError, match=r'6 decoder layers, but 5 class and 5 box branches: the'):
         from_mmdet(partial)
@@ -121,6 +134,20 @@ def test_detectors_that_do_not_fit(theirs):
         from_mmdet(state | {'memory_trans_fc.bias': torch.zeros(1)})
     with pytest.raises(InputError, match=r"no name begins with 'backbone\.'"):
         from_mmdet({'layer1.0.weight': torch.zeros(1)}, backbone_only=True)
+
+
+def test_a_detector_of_one_layer_cannot_tell_whether_it_refines(theirs):
+    one_layer = first_layers(theirs.state_dict(), 1)
+    assert from_mmdet(one_layer, image_network=True).keys() >= one_layer.keys()
+
+
+@pytest.mark.parametrize(
+    ('number', 'shown'), [(0, 'none'), (3, 'a, b, c'), (4, 'a, b, c, ...'), (5, 'a, b, c, ...')]
+)
+def test_three_names_of_another_model_are_shown(number, shown):
+    with pytest.raises(InputError) as error:
+        from_mmdet(dict.fromkeys('abcde'[:number], torch.zeros(1)), backbone_only=True)
+    assert f'(the names are {shown})' in str(error.value)
 
 
 def same_backbones(ours, theirs):

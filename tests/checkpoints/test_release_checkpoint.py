@@ -134,6 +134,19 @@ def test_incomplete_and_foreign_state_dicts(network, release):
         from_release(headless)
 
 
+@pytest.mark.parametrize('part', ['.backbone.', '.transformer.'])
+def test_a_part_of_a_release(release, part):
+    with pytest.raises(InputError, match=r'^not the weights of this model'):
+        from_release({name: value for name, value in release.items() if part in name})
+
+
+@pytest.mark.parametrize(('number', 'shown'), [(5, 'a, b, c, d, e'), (6, 'a, b, c, d, e, ...')])
+def test_five_names_of_another_model_are_shown(number, shown):
+    with pytest.raises(InputError) as error:
+        from_release(dict.fromkeys('abcdef'[:number], torch.zeros(1)))
+    assert str(error.value).endswith(f'; the names are {shown}')
+
+
 def test_incomplete_resnet():
     keys = json.loads(str(load('idol_r50_hidden64')['ref_keys_json']))
     release = release_state_dict(keys)

@@ -18,7 +18,7 @@ from mmvis_cl.evaluation import (
     load_results,
     shuffle_identities,
 )
-from mmvis_cl.evaluation.track_ap import METRICS
+from mmvis_cl.evaluation.track_ap import METRICS, checked_tracks, score_tracks
 
 REPO = Path(__file__).parents[2]
 SHARED = Path(os.environ.get('MMVIS_CL_SHARED', REPO.parent / 'shared'))
@@ -223,6 +223,7 @@ def test_details():
     assert (dog['AP50'], dog['AR10']) == (pytest.approx(51 / 101), 0.5)
     assert (dog['tracks'], dog['results']) == (2, 1)
     assert scores['AP'] == pytest.approx((cat['AP'] + dog['AP']) / 2)
+    assert score_tracks(checked_tracks(results, annotations)).keys() == set(METRICS)
 
 
 @pytest.mark.parametrize(

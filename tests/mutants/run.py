@@ -63,8 +63,14 @@ TARGETS = {
         f'{MODELS}/vis/test_video_session.py',
         f'{MODELS}/vis/test_contrastive_vis.py',
     ],
-    'ops/deformable_sums': [f'{MODELS}/layers/test_deformable_attention.py'],
-    'ops/gathered_sampling': [f'{MODELS}/layers/test_deformable_attention.py'],
+    'ops/deformable_sums': [
+        f'{MODELS}/layers/test_deformable_attention.py',
+        'tests/ops/test_deformable_sums.py',
+    ],
+    'ops/gathered_sampling': [
+        f'{MODELS}/layers/test_deformable_attention.py',
+        'tests/ops/test_gathered_sampling.py',
+    ],
     'ops/rle_counts': ['tests/ops/test_rle_counts.py', f'{DATA}/test_segmentations.py'],
     'ops/mask_runs': ['tests/ops/test_mask_runs.py', 'tests/structures/test_mask_rle.py'],
     'models/dense_heads/dynamic_mask_head': [f'{MODELS}/dense_heads/test_dynamic_mask_head.py'],

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from mmcv.ops import multi_scale_deform_attn as mmcv_attention
+from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.ops import deformable_sums
-from mmvis_cl.ops.deformable_sums import WAYS, can_be_recorded, chosen_way
+from mmvis_cl.ops.deformable_sums import WAYS, Values, can_be_recorded, chosen_way
 
 SIZES = 8, 4, 16
 CUDA, CPU = torch.device('cuda'), torch.device('cpu')
@@ -98,6 +100,43 @@ def test_what_waits_for_the_gpu_cannot_be_recorded(there, ways, recorded):
     there(*ways)
     assert can_be_recorded('auto', CUDA) == recorded
     assert not can_be_recorded('gathered', CUDA)
+
+
+@pytest.mark.parametrize('coordinates', [2, 4])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_mmcvs_op_gets_the_points_that_are_gathered(monkeypatch, coordinates, dtype):
+    """In place of the op, which needs CUDA, mmcv's own form of it in PyTorch."""
+
+    class Op:
+        @staticmethod
+        def apply(value, shapes, starts, locations, weights, im2col_step):
+            assert starts.tolist() == [0, 12] and im2col_step == 64
+            return multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
+
+    monkeypatch.setattr(mmcv_attention, 'MultiScaleDeformableAttnFunction', Op)
+    generator = torch.Generator().manual_seed(0)
+    value = torch.randn(2, 16, 2, 4, generator=generator).to(dtype)
+    shapes, starts = torch.tensor([[3, 4], [2, 2]]), torch.tensor([0, 12])
+    projected = torch.randn(2, 5, 3, 2, 6, generator=generator).to(dtype)
+    reference = torch.rand(2, 5, 2, coordinates, generator=generator)
+    given = Values(value, shapes, starts, (4, 2, 6), 64)
+    found, expected = (WAYS[way].make(given)(projected, reference) for way in ('mmcv', 'gathered'))
+    torch.testing.assert_close(found, expected)
+
+
+class OnGPU(torch.Tensor):
+    """A tensor on the CPU that says that it is elsewhere."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize('kind', [torch.Tensor, OnGPU])
+def test_rows_of_the_padding_are_cleared(kind):
+    value = torch.rand(2, 6, 3, generator=torch.Generator().manual_seed(0)) + 1
+    mask = torch.zeros(2, 6, dtype=torch.bool)
+    mask[0, 4:] = mask[1, 2] = True
+    cleared = deformable_sums.clear_rows(value.clone().as_subclass(kind), mask)
+    assert (cleared.as_subclass(torch.Tensor) == torch.where(mask[..., None], 0, value)).all()
 
 
 def test_the_compiler_asks_once_and_leaves_the_names_of_the_module(there):

@@ -40,8 +40,10 @@ def test_no_more_pixels_are_upsampled_at_once_than_wanted(monkeypatch, chunk, to
     assert upsampled == [(n, (96, 160)) for n in parts]
 
 
-def test_of_an_images_shape_the_channels_are_left_out():
-    masks = mask_logits_to_image(torch.zeros(2, 24, 40), (90, 150), np.zeros((9, 15, 3)).shape)
+@pytest.mark.parametrize('smooth', [False, True])
+def test_of_an_images_shape_the_channels_are_left_out(smooth):
+    shape = np.zeros((9, 15, 3)).shape
+    masks = mask_logits_to_image(torch.zeros(2, 24, 40), (90, 150), shape, smooth=smooth)
     assert masks.shape == (2, 9, 15)
 
 
