@@ -57,6 +57,9 @@ faults: $(INSTALLED)
 	$(BIN)/python tests/faults/kills.py training --kills $(N) --keep 1
 	$(BIN)/python tests/faults/kills.py training --kills $(N) --keep 2
 	$(BIN)/python tests/faults/kills.py tools --kills $(N)
+	$(BIN)/python tests/faults/many_videos.py kills --number $(N)
+	$(BIN)/python tests/faults/many_videos.py broken
+	$(BIN)/python tests/faults/many_videos.py ray
 
 $(UV):
 	$(PYTHON) -m venv .venv-uv

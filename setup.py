@@ -78,6 +78,8 @@ setup(
     py_modules=['mmvis_cl_mmcv_ext', 'mmvis_cl_command'],
     entry_points={'console_scripts': ['mmvis-cl = mmvis_cl_command:main']},
     install_requires=requirements('runtime.txt'),
-    extras_require={name: requirements(f'{name}.txt') for name in ('dev', 'docs', 'measures')},
+    extras_require={
+        name: requirements(f'{name}.txt') for name in ('dev', 'docs', 'measures', 'ray', 'remote')
+    },
     cmdclass={'build_py': BuildPy},
 )

@@ -28,12 +28,15 @@ def allowed_cpus(root: str | os.PathLike = '/') -> int:
     return max(1, int(min([cpus, *_quotas(Path(root))])))
 
 
-def set_threads() -> int:
+def set_threads(processes: int | None = None) -> int:
     """Give PyTorch and OpenCV no more threads than there are CPUs for this process.
 
     What the user says with ``OMP_NUM_THREADS`` or its like stays. Of the processes that torchrun
     starts on a machine each gets its share. Loader workers need nothing: PyTorch gives each one
     thread, and mmengine turns those of OpenCV off.
+
+    Args:
+        processes: That share this machine; those of torchrun, or one, if None.
 
     Returns:
         Threads of PyTorch.
@@ -42,7 +45,7 @@ def set_threads() -> int:
     import torch
 
     if not any(name in os.environ for name in _GIVEN):
-        share = allowed_cpus() // int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+        share = allowed_cpus() // int(processes or os.environ.get('LOCAL_WORLD_SIZE', 1))
         threads = max(1, min(torch.get_num_threads(), share))
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)

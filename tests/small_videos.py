@@ -29,9 +29,15 @@ def write_video(
     codec='libx264',
     pix_fmt='yuv420p',
     times=None,
+    images=None,
     **muxer,
 ):
-    """A video of ``picture`` 0 to ``length - 1``; ``times`` in ms; ``muxer`` options."""
+    """A video of ``picture`` 0 to ``length - 1``; ``times`` in ms; ``muxer`` options.
+
+    Of ``images``, (H, W, 3) uint8 RGB, in place of them if there are some.
+    """
+    if images is not None:
+        length, size = len(images), images[0].shape[:2]
     with av.open(str(path), 'w', options={k: str(v) for k, v in muxer.items()}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.height, stream.width = size
@@ -40,7 +46,8 @@ def write_video(
         if times is not None:
             stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
         for t in range(length):
-            frame = av.VideoFrame.from_ndarray(picture(t, size), format='rgb24')
+            image = picture(t, size) if images is None else np.ascontiguousarray(images[t])
+            frame = av.VideoFrame.from_ndarray(image, format='rgb24')
             if times is not None:
                 frame.pts, frame.time_base = times[t], Fraction(1, 1000)
             container.mux(stream.encode(frame))

@@ -5,12 +5,15 @@ from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 
 from .inferencer import VISInferencer
 from .session import TrackingSession
+from .track_all import TrackAll, track_all
 
 __all__ = [
     'SourceFrame',
+    'TrackAll',
     'TrackingSession',
     'VISInferencer',
     'VideoSource',
     'find_config',
     'open_source',
+    'track_all',
 ]

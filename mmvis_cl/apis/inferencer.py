@@ -1,7 +1,8 @@
 """A trained model, ready to track videos from Python."""
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 
 import torch
 from mmengine.config import Config
@@ -14,15 +15,18 @@ from mmvis_cl.config import build_errors_in_one_line, check_names, read_config, 
 from mmvis_cl.config.dumped import check_types_are_registered, config_of_text
 from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.class_lists import class_list
+from mmvis_cl.datasets.video_source import SourceFrame
 from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
 from mmvis_cl.fast.fast_inference import prepare_for_inference
+from mmvis_cl.fast.network_ahead import decided_on_cpu, network_ahead
+from mmvis_cl.models.detectors.deformable_detr import QueryStates
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 from mmvis_cl.registry import DATASETS, MODELS
 from mmvis_cl.structures import FrameResult, VideoResult
 
-from .pipeline import FramePipeline
+from .pipeline import FramePipeline, NetworkPass, network_passes
 from .session import Source, TrackingSession
 
 
@@ -186,6 +190,27 @@ class VISInferencer:
             InputError: The model does not know a class.
         """
         return TrackingSession(self, name, classes, score_thr)
+
+    def passes(
+        self, batches: Iterator[list[SourceFrame]], first: int = 0, ahead: bool = False
+    ) -> Generator[tuple[NetworkPass, QueryStates], None, None]:
+        """Run the network on batches of frames; sessions associate what it finds in them.
+
+        Args:
+            batches: T frames of one size each.
+            first: Number of the first frame in its video.
+            ahead: More batches may be asked for than were given back.
+
+        Yields:
+            Each pass of T frames through the network, and the states of their queries.
+        """
+        model = self.model
+        with closing(self.pipeline.prepared(batches, first, ahead)) as prepared:
+            yield from network_ahead(
+                network_passes(prepared, model.data_preprocessor, self.device),
+                lambda one: decided_on_cpu(model.query_states(one.inputs, one.samples)),
+                self.device,
+            )
 
     def stream(
         self,

@@ -13,12 +13,12 @@ from mmengine.structures import InstanceData
 
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 from mmvis_cl.errors import InputError
-from mmvis_cl.fast.network_ahead import decided_on_cpu, network_ahead
+from mmvis_cl.models.detectors.deformable_detr import QueryStates
 from mmvis_cl.models.vis.multi_scale_vis import merge_video_results
 from mmvis_cl.models.vis.video_session import VideoSession
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
 
-from .pipeline import network_passes
+from .pipeline import NetworkPass
 
 if TYPE_CHECKING:
     from .inferencer import VISInferencer
@@ -219,27 +219,23 @@ class TrackingSession:
         self, batches: Iterator[list[SourceFrame]], ahead: bool = False
     ) -> Iterator[tuple[list[SourceFrame], list[InstanceData]]]:
         """Bring all runs up to date; gives each batch and its identities in the first run."""
-        inferencer, model = self._inferencer, self._inferencer.model
         found: list[InstanceData] = []
-        ready = inferencer.pipeline.prepared(self._checked(batches), self.length, ahead)
-        with closing(ready) as prepared:
-            for one, states in network_ahead(
-                network_passes(prepared, model.data_preprocessor, inferencer.device),
-                lambda one: decided_on_cpu(model.query_states(one.inputs, one.samples)),
-                inferencer.device,
-            ):
-                if one.run == len(self._runs):
-                    size = one.frames[0].image.shape[:2]
-                    self._runs.append(self._start(size, one.samples[0].get('flip', False)))
-                session = self._runs[one.run]
-                instances = [
-                    model.track_frame(session, states, t, sample.img_shape)
-                    for t, sample in enumerate(one.samples)
-                ]
+        passes = self._inferencer.passes(self._checked(batches), self.length, ahead)
+        with closing(passes) as passes_with_states:
+            for one, states in passes_with_states:
+                instances = [self._associate(one, states, t) for t in range(len(one.frames))]
                 if one.run == 0:
                     found = instances
                 if one.is_last_run:
                     yield one.frames, found
+
+    def _associate(self, one: NetworkPass, states: QueryStates, t: int) -> InstanceData:
+        """Bring the run that a pass is of up to date by its frame ``t``; its identities."""
+        if one.run == len(self._runs):
+            size = one.frames[t].image.shape[:2]
+            self._runs.append(self._start(size, one.samples[t].get('flip', False)))
+        session, shape = self._runs[one.run], one.samples[t].img_shape
+        return self._inferencer.model.track_frame(session, states, t, shape)
 
     def _checked(self, batches: Iterable[list[SourceFrame]]) -> Iterator[list[SourceFrame]]:
         for frames in batches:

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mmvis_cl import compat, errors
-from mmvis_cl.cli import config, convert, evaluate, info, merge, track
+from mmvis_cl.cli import config, convert, evaluate, info, merge, track, track_all
 from mmvis_cl.version import __version__
 
-COMMANDS = dict(track=track, convert=convert, eval=evaluate, merge=merge, config=config, info=info)
+COMMANDS = {
+    'track': track,
+    'track-all': track_all,
+    'convert': convert,
+    'eval': evaluate,
+    'merge': merge,
+    'config': config,
+    'info': info,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

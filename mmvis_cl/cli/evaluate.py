@@ -12,7 +12,11 @@ METRICS = 'ap', 'hota', 'identity', 'clear', 'jf'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument('results', metavar='RESULTS', help='a result .json, or a submission .zip')
+    parser.add_argument(
+        'results',
+        metavar='RESULTS',
+        help='a result .json, a submission .zip, or a folder of mmvis-cl track-all',
+    )
     parser.add_argument(
         'annotations', metavar='ANNOTATIONS', help='annotation file in the format of YouTube-VIS'
     )

@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'out', metavar='OUT', help='.json to write, or .zip for a submission to the challenge'
     )
     parser.add_argument(
-        'results', nargs='+', metavar='RESULTS', help='result .json, or submission .zip'
+        'results',
+        nargs='+',
+        metavar='RESULTS',
+        help='result .json, submission .zip, or folder of mmvis-cl track-all',
     )
     parser.add_argument(
         '--annotations',

@@ -14,21 +14,19 @@ import os
 import re
 import sys
 from contextlib import ExitStack, closing
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmvis_cl.cli.category_ids import ids_of_classes, parse_category_ids
-from mmvis_cl.config_names import find_config
+from mmvis_cl.category_ids import ids_of_classes, number_or_text
+from mmvis_cl.cli import track_options
 from mmvis_cl.errors import InputError, exit_code, in_one_line, shortened
 from mmvis_cl.files import check_empty_folder, check_folder, check_new_file
+from mmvis_cl.many.defaults import SHOWN_SCORE
 
 if TYPE_CHECKING:
     from mmvis_cl.apis import VideoSource, VISInferencer
-    from mmvis_cl.outputs import Outputs
-    from mmvis_cl.structures import FrameResult
     from mmvis_cl.visualization import FrameDrawer, Window
 
-SHOWN_SCORE = 0.3
+
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 _SUFFIXES = {'--out-video': '.mp4', '--out-json': '.json', '--out-coco': '.json', '--out-masks': ''}
 
@@ -38,60 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'source', metavar='SOURCE', nargs='+', help='the videos, see above, one after the other'
     )
-    model = parser.add_argument_group('model')
-    model.add_argument(
-        '--config',
-        help='config file, or the name alone of one that comes with mmvis_cl, as r50_ytvis21; a '
-        'checkpoint of ours knows the config of its training, which is taken if none is given',
-    )
-    model.add_argument(
-        '--weights',
-        required=True,
-        metavar='FILE',
-        help="checkpoint, of ours or of the authors' release",
-    )
-    model.add_argument('--device', help='cuda, cuda:1, cpu (default: cuda if there is any)')
-    model.add_argument(
-        '--amp',
-        action='store_true',
-        help='run the network in bfloat16: faster on GPUs and on CPUs that have it, with slightly '
-        'other results',
-    )
-    model.add_argument(
-        '--tf32',
-        action='store_true',
-        help='on a GPU, let float32 products use 10 of the 23 bits after the point: faster, with '
-        'slightly other results',
-    )
-    model.add_argument(
-        '--compile',
-        action='store_true',
-        help='give the network to torch.compile: faster, but the first frames wait for it',
-    )
-    model.add_argument(
-        '--tta',
-        action='store_true',
-        help="track at every size of the config's tta.scales and merge the tracks: slower and "
-        'better; outputs are written at the end only',
-    )
-    which = parser.add_argument_group('what of it')
-    which.add_argument(
-        '--start', type=int, default=0, metavar='N', help='number of the first frame (default: 0)'
-    )
-    which.add_argument('--max-frames', type=int, metavar='N', help='stop after so many frames')
-    which.add_argument(
-        '--classes',
-        nargs='+',
-        metavar='NAME',
-        help='only objects of these classes; after SOURCE, names with a space in quotes',
-    )
-    which.add_argument(
-        '--score-thr',
-        type=float,
-        metavar='T',
-        help=f'only objects with a score above this, 0 to 1 (default: {SHOWN_SCORE}, and in '
-        "--out-json what the model's config says, for the evaluation needs the weak ones too)",
-    )
+    track_options.add_model_options(parser)
+    track_options.add_selection_options(parser)
     outputs = parser.add_argument_group('outputs')
     outputs.add_argument(
         '--out-video',
@@ -115,40 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='an indexed PNG a frame as in DAVIS: 0 or the number of the object, in order of '
         'appearance; the folder must be empty or absent',
     )
-    ids = outputs.add_mutually_exclusive_group()
-    ids.add_argument(
-        '--annotations',
-        metavar='FILE.json',
-        help='take the category ids of --out-json and --out-coco from the categories of this '
-        'annotation file (default: 1, 2, ... in the order of the classes)',
-    )
-    ids.add_argument(
-        '--category-ids',
-        nargs='+',
-        metavar='ID',
-        help='the same by hand: an id for each class in their order, or NAME=ID for each',
-    )
-    outputs.add_argument(
-        '--no-sound', action='store_true', help="leave the video's sound out of --out-video"
-    )
     outputs.add_argument(
         '--show', action='store_true', help='show the tracking in a window; q ends it'
     )
-    outputs.add_argument(
-        '--trails',
-        nargs='?',
-        type=int,
-        const=30,
-        default=0,
-        metavar='N',
-        help='draw where each object was in the last N frames (30 if N is left out)',
-    )
+    track_options.add_output_options(outputs)
     outputs.add_argument(
         '--video-id',
-        type=int,
+        type=number_or_text,
         default=1,
         metavar='ID',
-        help="the video's id in --out-json and --out-coco (default: 1)",
+        help="the video's id in --out-json and --out-coco, a number or text (default: 1)",
     )
 
 
@@ -158,29 +80,19 @@ def check_arguments(args: argparse.Namespace) -> None:
     Raises:
         InputError: An argument, the config, a file or an output does not do.
     """
-    if args.trails < 0:
-        raise InputError(f'--trails {args.trails}: at least 0 is needed')
-    if args.score_thr is not None and not 0 <= args.score_thr < 1:
-        raise InputError(f'--score-thr {args.score_thr}: must be from 0 to below 1')
-    if args.start < 0:
-        raise InputError(f'--start {args.start}: frames are counted from 0; give that or more')
-    if args.max_frames is not None and args.max_frames < 1:
-        raise InputError(f'--max-frames {args.max_frames}: at least 1 is needed')
+    track_options.check_values(args)
     _check_outputs(args)
-    if args.category_ids:
-        parse_category_ids(args.category_ids)
-    if args.annotations is not None and not os.path.isfile(args.annotations):
-        raise InputError(f'--annotations {args.annotations}: there is no such file')
-    if args.config is not None:
-        find_config(args.config)
-    if '://' not in args.weights and not os.path.isfile(args.weights):
-        raise InputError(f'--weights {args.weights}: there is no such checkpoint; correct the path')
+    track_options.check_model(args)
     sources = args.source
     images = [s for s in sources if s.lower().endswith(IMAGE_SUFFIXES)]
     if len(sources) > 2 and len(images) == len(sources):
         raise InputError(
             f'{len(images)} images as SOURCE, the first {images[0]}; to track them as one video '
             "give their folder, or the pattern in quotes, as 'frames/*.jpg'"
+        )
+    if len(sources) > 1 and isinstance(args.video_id, str):
+        raise InputError(
+            f'--video-id {args.video_id}: several SOURCEs get ids from it on; give a number'
         )
     if len(sources) > 1 and args.show:
         raise InputError('--show: takes one SOURCE; leave it out, or give one')
@@ -318,6 +230,7 @@ def _track(
 ) -> int:
     from mmvis_cl.cli.frame_progress import FrameProgress
     from mmvis_cl.cli.interrupts import interrupts_held
+    from mmvis_cl.outputs import open_outputs
 
     progress = FrameProgress('tracking', source.length)
     frames = inferencer.stream(
@@ -327,14 +240,23 @@ def _track(
         # otherwise a frame is done when it is written
         progress=progress.update if args.tta else None,
     )
-    outputs = _open_outputs(args, source, inferencer, drawer)
+    outputs = open_outputs(
+        {option.removeprefix('--out-'): path for option, path in _wanted(args).items()},
+        source,
+        inferencer.classes,
+        lambda: inferencer.result,
+        video_id=args.video_id,
+        category_ids=ids_of_classes(inferencer.classes, args.category_ids, args.annotations),
+        drawer=drawer,
+        sound=not args.no_sound,
+    )
     done, identities, trouble, hidden = 0, set(), None, 0.0
     with progress, closing(frames):
         try:
             for frame in frames:
                 if args.score_thr is None:
                     hidden = max(hidden, frame.scores.max(initial=0))
-                    frame = _above(frame, SHOWN_SCORE)
+                    frame = frame.above(SHOWN_SCORE)
                 with interrupts_held():
                     outputs.write(frame)
                     done += 1
@@ -380,53 +302,3 @@ def _track(
     if finished:
         print(f'written: {finished}')
     return 0
-
-
-def _open_outputs(
-    args: argparse.Namespace,
-    source: 'VideoSource',
-    inferencer: 'VISInferencer',
-    drawer: 'FrameDrawer',
-) -> 'Outputs':
-    from mmvis_cl.outputs import (
-        COCOVideoOutput,
-        Outputs,
-        PalettePNGOutput,
-        VideoOutput,
-        YouTubeVISOutput,
-    )
-
-    category_ids = ids_of_classes(inferencer.classes, args.category_ids, args.annotations)
-    make = {
-        '--out-video': lambda path: VideoOutput(
-            path,
-            source.fps,
-            drawer,
-            sample_aspect_ratio=source.sample_aspect_ratio,
-            sound=None if args.no_sound else source.sound,
-        ),
-        '--out-json': lambda path: YouTubeVISOutput(
-            path, lambda: inferencer.result, args.video_id, category_ids, inferencer.classes
-        ),
-        '--out-coco': lambda path: COCOVideoOutput(
-            path, inferencer.classes, source.name, source.fps, args.video_id, category_ids
-        ),
-        '--out-masks': PalettePNGOutput,
-    }
-    outputs = Outputs([])
-    try:
-        for option, path in _wanted(args).items():
-            outputs.outputs.append(make[option](path))
-    except BaseException:
-        outputs.discard()
-        raise
-    return outputs
-
-
-def _above(frame: 'FrameResult', score_thr: float) -> 'FrameResult':
-    index = (frame.scores > score_thr).nonzero()[0]
-    arrays = ('identities', 'labels', 'scores', 'bboxes')
-    lists = ('classes', 'rles')
-    shown: dict[str, Any] = {name: getattr(frame, name)[index] for name in arrays}
-    shown |= {name: [getattr(frame, name)[i] for i in index] for name in lists}
-    return replace(frame, **shown)

@@ -1,6 +1,7 @@
 """Result files in the format of a YouTube-VIS submission: the one door for all that read them."""
 
 import io
+import logging
 import os
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ from mmvis_cl.datasets.segmentations import RLECheck, masks_of_track
 from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.json_file import parse_json, read_bytes
 
+logger = logging.getLogger(__name__)
 _KEYS = ('video_id', 'category_id', 'score', 'segmentations')
 
 
@@ -28,7 +30,7 @@ def load_results(path: str | os.PathLike) -> list[dict]:
     """Read a result file: ``.json``, or a submission ``.zip`` with ``results.json`` inside.
 
     Args:
-        path: Of the file.
+        path: Of the file; or a folder that ``mmvis-cl track-all`` wrote, whose files are joined.
 
     Returns:
         A list of dicts. What is in them is checked where they meet annotations.
@@ -37,6 +39,8 @@ def load_results(path: str | os.PathLike) -> list[dict]:
         InputError: If the file is missing, broken or not a list of tracks.
     """
     path = Path(path)
+    if os.path.isdir(path):
+        return [track for file in _files_of(path) for track in load_results(file)]
     data = read_bytes(path)
     if path.suffix == '.zip':
         data = _unpacked(data, path)
@@ -159,6 +163,24 @@ def tracks_by_video(results: list[dict], name: str, annotations: dict) -> dict[i
         )
     check.finish()
     return tracks
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """The result files of the videos that ``mmvis-cl track-all`` has in a folder."""
+    records = sorted(folder.glob('videos/*/record.json'))
+    files = [record.with_name('results.json') for record in records]
+    there = [file for file in files if os.path.exists(file)]
+    if not there:
+        raise InputError(
+            f'{folder}: has no videos/NAME/results.json; give a result file, or a folder that '
+            'mmvis-cl track-all wrote with --out-json'
+        )
+    if len(there) < len(files):
+        logger.warning(
+            f'{folder}: {len(files) - len(there)} of {len(files)} videos have no results; track '
+            'them anew by mmvis-cl track-all --retry-failed'
+        )
+    return there
 
 
 def _check_types(track: dict, where: str) -> None:

@@ -1,6 +1,7 @@
 """What a tracked video can be written as, frame by frame."""
 
 from .coco_video_output import COCOVideoOutput
+from .open_outputs import open_outputs
 from .output import Output, Outputs
 from .palette_png_output import PalettePNGOutput, davis_palette
 from .video_output import VideoOutput
@@ -14,4 +15,5 @@ __all__ = [
     'VideoOutput',
     'YouTubeVISOutput',
     'davis_palette',
+    'open_outputs',
 ]

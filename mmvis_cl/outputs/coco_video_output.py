@@ -42,7 +42,7 @@ class COCOVideoOutput(Output):
         classes: Sequence[str],
         name: str,
         fps: float,
-        video_id: int = 1,
+        video_id: int | str = 1,
         category_ids: Sequence[int | str] | None = None,
     ) -> None:
         super().__init__(path)

@@ -38,7 +38,7 @@ class YouTubeVISOutput(Output):
         self,
         path: str | os.PathLike,
         video_result: Callable[[], VideoResult | None],
-        video_id: int = 1,
+        video_id: int | str = 1,
         category_ids: Sequence[int | str] | None = None,
         classes: Sequence[str] | None = None,
     ) -> None:

@@ -1,6 +1,6 @@
 """What was found in one frame of a video while it is watched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import supervision as sv
@@ -57,6 +57,19 @@ class FrameResult:
             h, w = crop.mask.shape
             mask[crop.top : crop.top + h, crop.left : crop.left + w] = crop.mask
         return masks
+
+    def above(self, score_thr: float) -> 'FrameResult':
+        """The frame with those identities alone whose score is above ``score_thr``."""
+        index = (self.scores > score_thr).nonzero()[0]
+        return replace(
+            self,
+            identities=self.identities[index],
+            labels=self.labels[index],
+            classes=[self.classes[i] for i in index],
+            scores=self.scores[index],
+            bboxes=self.bboxes[index],
+            rles=[self.rles[i] for i in index],
+        )
 
     def to_supervision(self) -> sv.Detections:
         """The frame for supervision's annotators, zones and sinks.

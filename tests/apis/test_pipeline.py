@@ -6,7 +6,8 @@ import torch
 from fake_cuda import FakeCuda
 from small_model import small_model
 
-from mmvis_cl.apis import VISInferencer, session
+from mmvis_cl.apis import VISInferencer
+from mmvis_cl.apis import inferencer as inferencer_module
 from mmvis_cl.apis.pipeline import FramePipeline
 from mmvis_cl.datasets.frame_source import SourceFrame
 from mmvis_cl.fast.network_ahead import network_ahead
@@ -96,7 +97,7 @@ def test_ahead_on_a_gpu_is_frame_after_frame(inferencer, monkeypatch, no_pins, p
 
         return network_ahead(items, noted, GPU)
 
-    monkeypatch.setattr(session, 'network_ahead', on_gpu)
+    monkeypatch.setattr(inferencer_module, 'network_ahead', on_gpu)
     given = []
     for frame in inferencer.stream(images):
         given.append(frame)
@@ -112,7 +113,9 @@ def test_live_frames_wait_for_no_later_one(inferencer, monkeypatch, no_pins):
     FakeCuda(monkeypatch)
     monkeypatch.setattr(inferencer.pipeline, '_on_gpu', True)
     monkeypatch.setattr(
-        session, 'network_ahead', lambda items, run, device: network_ahead(items, run, GPU)
+        inferencer_module,
+        'network_ahead',
+        lambda items, run, device: network_ahead(items, run, GPU),
     )
     taken = []
 

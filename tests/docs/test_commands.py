@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zlib
@@ -66,6 +67,9 @@ TABLE = [
     Row(r'(pytest|ruff|mkdocs) ', 'program'),
     Row(r'tools/(dist|slurm)_(train|test)\.sh ', 'shell'),
     Row(r'tools/benchmarks/ladder\.sh ', 'program'),
+    Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
+    Row(r'mmvis-cl track-all gt\.json', 'run', TRACK, '--device cpu --workers 0'),
+    Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl (--help|config|info|eval|merge|convert|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
@@ -86,7 +90,7 @@ TABLE = [
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
     Row(
-        rf'{CONVERTERS}(cvat|coco_video|mask_png|mots_text|label_studio)_to_vis\.py ',
+        rf'{CONVERTERS}(cvat|coco_video|mask_png|mots_text|label_studio|tracked)_to_vis\.py ',
         'run',
         {'data/mine': NEW_FOLDER},
     ),
@@ -309,6 +313,9 @@ def make_own_videos(root: Path) -> None:
     with VideoWriter(root / 'street.mp4', fps=6) as writer:
         for _ in range(2):
             writer.write(np.array(picture))
+    (root / 'VIDEOS').mkdir()
+    shutil.copy(root / 'street.mp4', root / 'VIDEOS')
+    (root / 'VIDEOS.csv').write_text('source,id,end\nVIDEOS/street.mp4,street,2\n')
     for name in ('first', 'second'):
         trees = [root / tree for tree in ('DAVIS', 'mine')]
         images = [root / folder / name for folder in ('videos', 'images')]
@@ -428,7 +435,7 @@ def check_install(command):
         if option in ('-r', '-c'):
             assert (ROOT / value).is_file(), f'{command}: there is no {value}'
     for word in words:
-        extra = re.fullmatch(r'\.\[(\w+)\]', word)
+        extra = re.fullmatch(r'(?:\.|mmvis_cl)\[(\w+)\]', word)
         if extra:
             assert f"'{extra[1]}'" in (ROOT / 'setup.py').read_text(), f'{command}: no such extra'
 

@@ -1,5 +1,6 @@
 """Results that programs give, not files: their masks are checked at the same door."""
 
+import json
 from itertools import chain
 
 import pytest
@@ -11,6 +12,7 @@ from mmvis_cl.evaluation import (
     analyse_errors,
     check_results_alone,
     evaluate_tracks,
+    load_results,
     merge_tracks,
     spatio_temporal_iou,
     tracks_by_video,
@@ -75,3 +77,18 @@ def test_among_many_results_a_broken_mask_is_found_before_any_is_used():
     for door in ('evaluate_tracks', 'analyse_errors', 'tracks_by_video', 'check_results_alone'):
         with pytest.raises(InputError, match=r'entry 799.* frame 0: .*covers 5 pixels'):
             DOORS[door](results)
+
+
+def test_a_folder_of_many_videos_is_joined(tmp_path, caplog):
+    """As mmvis-cl track-all writes it; a video that failed has no results, which is said."""
+    track = dict(category_id=1, score=0.5, segmentations=[None])
+    for name in ('a', 'b', 'failed'):
+        folder = tmp_path / 'videos' / name
+        folder.mkdir(parents=True)
+        (folder / 'record.json').write_text('{}')
+        if name != 'failed':
+            (folder / 'results.json').write_text(json.dumps([dict(track, video_id=name)]))
+    assert [track['video_id'] for track in load_results(tmp_path)] == ['a', 'b']
+    assert '1 of 3 videos have no results' in caplog.text
+    with pytest.raises(InputError, match=r'has no videos/NAME/results\.json'):
+        load_results(tmp_path / 'videos')

@@ -349,7 +349,7 @@ def kept_config(folder: Path) -> None:
 def option_texts(folder: Path) -> None:
     from mmengine.config import Config
 
-    from mmvis_cl.cli.category_ids import parse_category_ids
+    from mmvis_cl.category_ids import parse_category_ids
     from mmvis_cl.config.options import read_option, set_options
 
     text = (folder / 'option.txt').read_bytes().decode('latin1')

@@ -42,3 +42,13 @@ def test_nothing_found():
     result, _ = frame_result(0)
     assert len(result) == 0 and result.masks.shape == (0, 6, 8)
     assert len(result.to_supervision()) == 0
+
+
+def test_above():
+    result, masks = frame_result(3)  # scores 0.9, 0.7, 0.5
+    shown = result.above(0.6)
+    assert (shown.identities.tolist(), shown.classes) == ([7, 8], ['cat', 'dog'])
+    np.testing.assert_array_equal(shown.masks, masks[:2])
+    np.testing.assert_array_equal(shown.bboxes, result.bboxes[:2])
+    assert shown.labels.tolist() == [0, 1] and shown.index == result.index
+    assert len(result.above(0.9)) == 0 and len(result) == 3

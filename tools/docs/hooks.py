@@ -32,6 +32,7 @@ import mmvis_cl_command
 # Page: title and the packages on it.
 API_PAGES = {
     'apis': ('Inference', ['apis', 'config_names', 'cli']),
+    'many': ('Many videos', ['many']),
     'models': ('Models', ['models']),
     'fast': ('Speed', ['fast', 'ops']),
     'checkpoints': ('Checkpoints', ['checkpoints']),
@@ -91,5 +92,5 @@ def on_page_markdown(markdown: str, page: Page, **kwargs) -> str:
     for name, table in (('rooms', rooms_table), ('way', way_table)):
         if f'<!-- {name} -->' in markdown:
             markdown = markdown.replace(f'<!-- {name} -->', plain_roles(table()))
-    markdown = re.sub(r'<!-- options: (\w+) -->', lambda match: options(match[1]), markdown)
+    markdown = re.sub(r'<!-- options: ([\w-]+) -->', lambda match: options(match[1]), markdown)
     return re.sub(r'<!-- picture: (\w+) -->', lambda match: PICTURES[match[1]](), markdown)

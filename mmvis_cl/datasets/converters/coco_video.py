@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +28,11 @@ IMAGE_KEYS = ('file_name', 'height', 'width')
 
 
 def read_coco_video(
-    path: Path, frames: Path, boxes: str = 'refuse', min_score: float = 0.0
+    path: Path,
+    frames: Path,
+    boxes: str = 'refuse',
+    min_score: float = 0.0,
+    files: Sequence[str] | None = None,
 ) -> Annotations:
     """Read a COCO-video file: made by hand, by another tool, or by ``mmvis-cl track``.
 
@@ -49,11 +53,14 @@ def read_coco_video(
         boxes: What to do with annotations that have a box only: 'refuse', 'fill' (the mask is the
             whole box) or 'skip'.
         min_score: Tracks whose mean score is less are left out, if they have scores.
+        files: The image of each frame of the source, from ``frames``, in place of ``file_name``.
 
     Raises:
         InputError: The file is missing, broken or contradicts itself, or a frame is missing.
     """
     content = _load(path)
+    if files is not None:
+        _name_files(path, content['images'], files)
     categories = check_categories(content['categories'], str(path))
     annotations = Annotations([], [dict(id=i, name=name) for i, name in categories.items()])
     plain = not content.get('videos')
@@ -237,6 +244,18 @@ def _load(path: Path) -> dict:
             'COCO-video (YouTube-VIS files need no conversion)'
         )
     return content
+
+
+def _name_files(path: Path, images: list, files: Sequence[str]) -> None:
+    """Let images have the files of the frames that they are in the source."""
+    for image in images:
+        number = image.get('source_frame') if isinstance(image, dict) else None
+        if not is_whole(number) or not 0 <= number < len(files):
+            raise InputError(
+                f'{path}: an image has source_frame {quoted(number)}, the source has {len(files)} '
+                'frames; give the annotation file that was tracked'
+            )
+        image['file_name'] = files[number]
 
 
 def _videos_of_folders(images: Iterable[dict], frames: Path, path: Path) -> dict:

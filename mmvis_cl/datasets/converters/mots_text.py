@@ -106,7 +106,9 @@ def _video(
             category_id = category_ids[classes.names[label - 1]]
             masks = tracks.setdefault((label, instance), AnnotatedTrack(category_id)).masks
             if place in masks:
-                raise InputError(f'{where}: object {instance} has two masks in frame {frame}')
+                raise InputError(
+                    f'{where}: object {instance} has two masks in frame {frame}; leave one of them'
+                )
         masks[place] = rle
     found = [tracks[key] for key in sorted(tracks)]
     if ignored and classes.ignored_as_crowd:

@@ -1,4 +1,4 @@
-"""Which category id each class of a model has in somebody's data."""
+"""Ids in somebody's data: of videos, and of the categories that are the classes of a model."""
 
 from collections.abc import Sequence
 
@@ -73,3 +73,9 @@ def ids_of_classes(
             f'{", ".join(classes[:8])}{", ..." * (len(classes) > 8)}: give an id for each'
         )
     return [of_name[name] for name in classes]
+
+
+def number_or_text(text: str) -> int | str:
+    """An id in result files: a number where the text is one as Python writes it."""
+    is_number = text.isascii() and text.isdecimal() and text == str(int(text[:18]))
+    return int(text) if is_number else text

@@ -1,0 +1,5 @@
+"""What needs no library to be known: the commands look at it before they import one."""
+
+# What each kind of output is called in the folder of a video.
+OUTPUTS = dict(json='results.json', coco='coco.json', video='tracked.mp4', masks='masks')
+SHOWN_SCORE = 0.3  # of what is drawn and listed frame by frame, where no other is asked for
