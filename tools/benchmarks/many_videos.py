@@ -10,6 +10,7 @@ more and more videos, and the time to go on after them.
 
 import argparse
 import json
+import logging
 import os
 import random
 import resource
@@ -112,7 +113,9 @@ def random_weights(config: str, path: Path) -> Path:
     cfg = Config.fromfile(find_config(config))
     with DefaultScope.overwrite_default_scope('mmvis_cl'):
         model = MODELS.build(cfg.model)
+    logging.disable(logging.INFO)  # it tells of each weight
     model.init_weights()
+    logging.disable(logging.NOTSET)
     for branch in model.detector.bbox_head.cls_branches:
         torch.nn.init.zeros_(branch.bias)
     with open(path, 'wb') as file:
