@@ -104,6 +104,16 @@ def weighted_row_sums(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     return F.embedding_bag(index, rows, per_sample_weights=weights, mode='sum')
 
 
+def _within(places: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Places between two bounds, whose gradient on a bound is that of places within.
+
+    That of PyTorch's clamp is 1, 1/2 or 0 there, by its version.
+    """
+    # the NaN of a diverged network must not become an index
+    outside = places.detach().nan_to_num(-1).clamp(low, high)
+    return torch.where((places >= low) & (places <= high), places, outside)
+
+
 def sample_levels(
     rows: Tensor, levels: PaddedLevels, x: Tensor, y: Tensor, weights: Tensor
 ) -> Tensor:
@@ -126,9 +136,7 @@ def sample_levels(
         for t in (levels.sizes.to(x), levels.starts, levels.pitches)
     )
     border = torch.full_like(sizes[0], -1)
-    # nan_to_num: the NaN of a diverged network must not become an index
-    x = x.nan_to_num(-1).clamp(border, sizes[0])
-    y = y.nan_to_num(-1).clamp(border, sizes[1])
+    x, y = _within(x, border, sizes[0]), _within(y, border, sizes[1])
     left, top = x.detach().floor(), y.detach().floor()
 
     place = torch.addcmul(left, top, pitches.to(top)).int() + starts

@@ -265,9 +265,7 @@ def test_nothing_is_left_when_it_is_ended(tmp_path):
         [sys.executable, str(tool), 'tree', '--out', 'new/data'], cwd=tmp_path, stderr=-1, stdout=-1
     )
     place = tmp_path / 'new'
-    for _ in range(600):
-        if list(place.glob('.unfinished-*/JPEGImages/clip/*')) or process.poll() is not None:
-            break
+    while process.poll() is None and not list(place.glob('.unfinished-*/JPEGImages/clip/*')):
         time.sleep(0.1)
     process.terminate()
     process.communicate(timeout=60)
