@@ -6,7 +6,7 @@ import torch
 
 from mmvis_cl.models import MemoryBankTracker
 from mmvis_cl.models.vis.video_session import VideoSession
-from mmvis_cl.structures import VideoResult
+from mmvis_cl.structures import VideoResult, encode_logits
 
 ORIGINAL = (16, 32)
 # x1, y1, x2, y2 in pixels of the network's input, which has the original size
@@ -78,3 +78,24 @@ def test_a_probability_of_one_half_is_outside_of_the_mask():
     logits = torch.cat((mask_logits(boxes[:1], 0.0), mask_logits(boxes[:1], 0.5)))
     kept = session().add_frame(PROB, normalized(boxes), EMBEDS[:2], logits, ORIGINAL)
     assert [np.count_nonzero(mask_util.decode(mask)) > 0 for mask in kept.masks] == [False, True]
+
+
+def test_scores_of_masks_that_are_not_sure_are_lower():
+    """All pixels of a mask have the probability 0.6; those of the scores are as they were."""
+    logits = mask_logits(inside=float(torch.tensor(0.6).logit()))
+    boxes, embeds = normalized(), EMBEDS[:2]
+    plain = session().add_frame(PROB, boxes, embeds, logits, ORIGINAL)
+    unsure = session(mask_quality=True).add_frame(PROB, boxes, embeds, logits, ORIGINAL)
+    assert (unsure.scores < 0.7 * plain.scores).all() and (unsure.scores > 0.5 * plain.scores).all()
+    sure = session(mask_quality=True).add_frame(PROB, boxes, embeds, mask_logits(), ORIGINAL)
+    assert (sure.scores > 0.85 * plain.scores).all() and (sure.scores < plain.scores).all()
+
+
+def test_masks_are_smooth_only_if_asked_for():
+    """Resized before the threshold, masks have other borders."""
+    size = 12, 24
+    logits = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(0))
+    given = PROB, normalized(), EMBEDS[:2], logits, size
+    plain, smooth = (session(**o).add_frame(*given) for o in ({}, dict(smooth_masks=True)))
+    assert plain.masks == encode_logits(logits, size, ORIGINAL)
+    assert smooth.masks == encode_logits(logits, size, ORIGINAL, smooth=True) != plain.masks
