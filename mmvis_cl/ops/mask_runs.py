@@ -8,6 +8,9 @@ import pycocotools.mask as mask_util
 import torch
 from torch import Tensor
 
+# PyTorch's CUDA kernel for `nonzero_static` came with 2.7.
+BOUNDED_ON_GPU = tuple(int(part) for part in torch.__version__.split('.')[:2]) >= (2, 7)
+
 
 def encode_from_runs(masks: Tensor) -> list[dict]:
     """What ``encode_masks`` gives, for masks (n, h, w) bool on any device.
@@ -29,13 +32,35 @@ def changes(masks: Tensor) -> Tensor:
     Returns:
         (m,) int64, what :func:`rle_of_changes` takes.
     """
+    return _changed(masks).nonzero()[:, 0]
+
+
+def changes_within(masks: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The first of :func:`changes`, in a tensor whose size does not depend on them.
+
+    A GPU then need not be waited for to know how large it is.
+
+    Args:
+        masks: (n, h, w) bool, n > 0 and n * (h * w + 1) < 2^31.
+        most: Places given at most.
+
+    Returns:
+        (most,) int32, -1 behind the last place; and (1,) int64, how many there are in all.
+    """
+    changed = _changed(masks)
+    places = changed.nonzero_static(size=most)[:, 0]
+    return places.int(), changed.count_nonzero()[None]
+
+
+def _changed(masks: Tensor) -> Tensor:
+    """(n * (h * w + 1),) bool, whether a run begins there or the mask ends."""
     n, h, w = masks.shape
     columns = masks.transpose(1, 2).flatten(1)
     # each mask ends with a change; where it begins with an object its first run is empty
     changed = columns.new_ones((n, h * w + 1))
     changed[:, 0] = columns[:, 0]
     torch.ne(columns[:, 1:], columns[:, :-1], out=changed[:, 1:-1])
-    return changed.flatten().nonzero()[:, 0]
+    return changed.flatten()
 
 
 def rle_of_changes(places: np.ndarray, n: int, shape: tuple[int, int]) -> list[dict]:

@@ -147,15 +147,10 @@ def encode_with_quality(
         mask's pixels at the original size, and how many these are.
     """
     out_shape = out_shape[0], out_shape[1]
-    quality = np.zeros((len(logits), 2))
     if logits.is_cuda:
-        masks = logits.new_empty((len(logits), *out_shape), dtype=torch.bool)
-        for i, inside in _at_image_size(logits, img_shape, 4, None, flip):
-            values = _resized(inside, out_shape, smooth)[:, 0]
-            part = masks[i : i + len(values)] = values > 0
-            sums = torch.stack(((values.sigmoid() * part).sum((1, 2)), part.sum((1, 2))), 1)
-            quality[i : i + len(values)] = sums.cpu().numpy()
-        return encode_from_runs(masks), quality
+        masks, sums = masks_and_quality(logits, img_shape, out_shape, flip, smooth)
+        return encode_from_runs(masks), sums.cpu().numpy()
+    quality = np.zeros((len(logits), 2))
     if not len(logits):
         return [], quality
     found = positive_windows(logits.detach(), img_shape, out_shape, flip, smooth, values=True)
@@ -166,6 +161,29 @@ def encode_with_quality(
         quality[i] = (1 / (1 + np.exp(-pixels))).sum(dtype=np.float64), len(pixels)
         windows.append((row, column, positive))
     return rle_of_changes(changes_of_windows(windows, out_shape), len(logits), out_shape), quality
+
+
+def masks_and_quality(
+    logits: Tensor,
+    img_shape: tuple[int, int],
+    out_shape: tuple[int, int],
+    flip: bool = False,
+    smooth: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """:func:`mask_logits_to_image`, and how sure the network is of the masks' pixels.
+
+    Returns:
+        tuple[Tensor, Tensor]: (n, *out_shape) bool; (n, 2) float64, see
+        :func:`encode_with_quality`.
+    """
+    masks = logits.new_empty((len(logits), *out_shape), dtype=torch.bool)
+    quality = logits.new_zeros((len(logits), 2), dtype=torch.float64)
+    for i, inside in _at_image_size(logits, img_shape, 4, None, flip):
+        values = _resized(inside, out_shape, smooth)[:, 0]
+        part = masks[i : i + len(values)] = values > 0
+        quality[i : i + len(values), 0] = (values.sigmoid() * part).sum((1, 2))
+        quality[i : i + len(values), 1] = part.sum((1, 2))
+    return masks, quality
 
 
 def vote_on_masks(

@@ -18,9 +18,17 @@ from release_fixtures import build, load, training_batch, video_batch
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.models import ContrastiveVIS, DynamicMaskHead, GatherDeformableAttention
 from mmvis_cl.models.detectors.deformable_detr import MaskDeformableDETR
+from mmvis_cl.models.layers.mask_nms import mask_iou
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
 from mmvis_cl.ops.deformable_sums import WAYS, can_be_recorded
-from mmvis_cl.structures import encode_logits, encode_masks, mask_logits_to_image
+from mmvis_cl.ops.one_copy import to_cpu
+from mmvis_cl.structures import (
+    encode_logits,
+    encode_masks,
+    encode_with_quality,
+    mask_logits_to_image,
+)
+from mmvis_cl.structures.frame_masks import FrameMasks
 
 DEVICE = os.environ.get('MMVIS_CL_TEST_DEVICE', 'cuda')
 DATA = Path(__file__).parents[1] / 'data'
@@ -157,6 +165,20 @@ def test_masks_of_the_original_size_equal_the_cpu():
     assert different < 1e-4  # where a logit is 0 but for rounding
     assert encode_masks(found) == encode_masks(found.cpu())
     assert encode_logits(logits.to(DEVICE), (90, 150), (180, 300)) == encode_masks(found.cpu())
+
+
+def test_masks_that_come_in_one_copy_are_those_drawn_one_by_one():
+    noise = torch.randn(7, 1, 24, 40, generator=torch.Generator().manual_seed(0))
+    logits = torch.nn.functional.avg_pool2d(noise, 7, 1, 3)[:, 0]
+    sizes, chosen = ((90, 150), (180, 300)), torch.tensor([4, 0, 6])
+    masks = FrameMasks(logits.to(DEVICE), *sizes, quality=True, ahead=DEVICE == 'cpu' or None)
+    iou, *drawn = to_cpu(mask_iou(logits.to(DEVICE) > 0), *masks.drawn())
+    torch.testing.assert_close(iou, mask_iou(logits > 0), rtol=1e-5, atol=1e-6)
+    assert len(drawn) == 3
+    found, quality = masks.encode(chosen, drawn)
+    expected, of_expected = encode_with_quality(logits[chosen], *sizes)
+    assert found == expected
+    np.testing.assert_allclose(quality, of_expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('prepared', [False, True])

@@ -313,7 +313,7 @@ class ContrastiveVIS(BaseMOTModel):
         """
         detector, device = self.detector, states.states.device
         index, prob = detector.confident_queries(states, t)
-        chosen = index.to(device)
+        chosen = index.to(device, non_blocking=True)
         with self._autocast(device):
             masks = detector.mask_logits(states, t, chosen, img_shape)
         embeds = self.embed_head(states.states[-1, t, chosen])

@@ -9,7 +9,9 @@ from torch import Tensor
 from mmvis_cl.models.detectors.deformable_detr import boxes_in_pixels
 from mmvis_cl.models.layers.mask_nms import mask_iou, mask_nms
 from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
-from mmvis_cl.structures import VideoResult, encode_logits, encode_with_quality
+from mmvis_cl.ops.one_copy import to_cpu
+from mmvis_cl.structures import VideoResult
+from mmvis_cl.structures.frame_masks import FrameMasks
 
 
 @dataclass
@@ -53,7 +55,7 @@ class VideoSession:
     ) -> InstanceData:
         """Mask NMS, identities, and masks of the original size for the next frame's detections.
 
-        All but the masks goes to the CPU, where it is decided on.
+        What is decided on goes to the CPU, by one copy, with which the masks of a GPU come as well.
 
         Args:
             prob (Tensor): (n, K) class probabilities, detections in order of score.
@@ -68,10 +70,15 @@ class VideoSession:
             InstanceData: the frame's identities. ``labels`` and ``scores`` are those of the best
             class of the identity's mean over time so far.
         """
-        iou = mask_iou(mask_logits > 0).cpu()
+        result = self.result
+        masks = FrameMasks(
+            *(mask_logits, img_shape, result.ori_shape, self.flip),
+            *(self.smooth_masks, self.mask_quality),
+        )
         class_scores = prob if class_scores is None else class_scores.float()
-        prob, class_scores, boxes, embeds = (
-            given.cpu() for given in (prob, class_scores, boxes, embeds.float())
+        iou, prob, class_scores, boxes, embeds, *drawn = to_cpu(
+            *(mask_iou(mask_logits > 0), prob, class_scores, boxes, embeds.float()),
+            *masks.drawn(),
         )
         kept = mask_nms(iou, self.mask_nms_thr, self.greedy_nms).nonzero()[:, 0]
         prob, boxes, embeds = prob[kept], boxes[kept], embeds[kept]
@@ -81,13 +88,7 @@ class VideoSession:
         )
 
         seen = (ids >= 0).nonzero()[:, 0]
-        result = self.result
-        mask_logits = mask_logits[kept[seen].to(mask_logits.device)]
-        sizes, quality = (img_shape, result.ori_shape), None
-        if self.mask_quality:
-            masks, quality = encode_with_quality(mask_logits, *sizes, self.flip, self.smooth_masks)
-        else:
-            masks = encode_logits(mask_logits, *sizes, self.flip, self.smooth_masks)
+        rles, quality = masks.encode(kept[seen], drawn)
         bboxes = boxes_in_pixels(boxes[seen], result.ori_shape)
         if self.flip:
             bboxes[:, [0, 2]] = result.ori_shape[1] - bboxes[:, [2, 0]]
@@ -95,7 +96,7 @@ class VideoSession:
             self.next_frame,
             ids[seen].numpy(),
             class_scores[kept[seen]].numpy(),
-            masks,
+            rles,
             bboxes.numpy(),
             quality,
         )
@@ -107,5 +108,5 @@ class VideoSession:
             labels=torch.tensor([int(m.argmax()) for m in mean], dtype=torch.long),
             scores=torch.tensor([float(m.max()) for m in mean]),
             bboxes=bboxes,
-            masks=masks,
+            masks=rles,
         )

@@ -5,8 +5,11 @@ import pycocotools.mask as mask_util
 import torch
 
 from mmvis_cl.models import MemoryBankTracker
+from mmvis_cl.models.vis import video_session
 from mmvis_cl.models.vis.video_session import VideoSession
+from mmvis_cl.ops.one_copy import packed, unpacked
 from mmvis_cl.structures import VideoResult, encode_logits
+from mmvis_cl.structures.frame_masks import FrameMasks
 
 ORIGINAL = (16, 32)
 # x1, y1, x2, y2 in pixels of the network's input, which has the original size
@@ -99,3 +102,32 @@ def test_masks_are_smooth_only_if_asked_for():
     plain, smooth = (session(**o).add_frame(*given) for o in ({}, dict(smooth_masks=True)))
     assert plain.masks == encode_logits(logits, size, ORIGINAL)
     assert smooth.masks == encode_logits(logits, size, ORIGINAL, smooth=True) != plain.masks
+
+
+def test_a_frame_of_a_gpu_comes_in_one_copy(monkeypatch):
+    """As on a GPU, but for the device: what comes as bytes of one tensor gives the same frames."""
+    copies = []
+
+    def by_bytes(*tensors):
+        copies.append(len(tensors))
+        given = list(tensors)
+        return unpacked(packed(given), given)
+
+    def ahead(*args):
+        return FrameMasks(*args, ahead=True)
+
+    for options in ({}, dict(mask_quality=True), dict(flip=True, smooth_masks=True)):
+        plain, other = session(**options), session(**options)
+        given = PROB, normalized(), EMBEDS[:2], mask_logits(), ORIGINAL
+        expected = [plain.add_frame(*given) for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(video_session, 'to_cpu', by_bytes)
+            patch.setattr(video_session, 'FrameMasks', ahead)
+            found = [other.add_frame(*given) for _ in range(2)]
+        for one, two in zip(found, expected, strict=True):
+            assert one.masks == two.masks and torch.equal(one.instances_id, two.instances_id)
+            torch.testing.assert_close(one.scores, two.scores)
+        assert [track.segmentations for track in other.result.tracks] == [
+            track.segmentations for track in plain.result.tracks
+        ]
+    assert copies == [7, 7, 8, 8, 7, 7]  # with the places of the masks' borders
