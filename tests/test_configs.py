@@ -76,7 +76,7 @@ def test_optimiser_groups_of_the_full_network(name):
             )
         )
         wrapper = constructor(model)
-    assert isinstance(wrapper.optimizer, torch.optim.AdamW)
+    assert isinstance(wrapper.optimizer, torch.optim.AdamW) and wrapper.optimizer.defaults['fused']
     rate = {id(p): g['lr'] for g in wrapper.optimizer.param_groups for p in g['params']}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

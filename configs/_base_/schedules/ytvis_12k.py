@@ -14,7 +14,7 @@ optim_wrapper = dict(
     # As the authors' release, lr 1e-4 and decay at 8,000, because the checkpoints that they
     # published, and their AP, were made so. Their report for the 2022 challenge: lr 2e-4, decay at
     # 6,000 (optim_wrapper.optimizer.lr=2e-4 and milestones=[6000] below).
-    optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=1e-4, weight_decay=1e-4, fused=True),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
     clip_grad=dict(max_norm=0.01, norm_type=2),
 )
