@@ -13,7 +13,9 @@ from mmvis_cl.models.losses.focal_loss import SigmoidFocalLoss
 from mmvis_cl.models.losses.quasi_dense_loss import QuasiDenseLogSumExpLoss
 from mmvis_cl.models.task_modules.ota_assigner import OTAAssigner, OTAMatch
 from mmvis_cl.models.trackers.box_iou_tracker import BoxIoUTracker
-from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
+from mmvis_cl.models.trackers.long_term_memory import LongTermMemory
+from mmvis_cl.models.trackers.memory_bank import MemoryBank
+from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
 from mmvis_cl.models.trackers.roi_tracker import RoITracker
 from mmvis_cl.models.tracking_heads.clip_contrastive_head import ClipContrastiveHead
 from mmvis_cl.models.tracking_heads.contrastive_head import ContrastiveHead
@@ -33,6 +35,7 @@ __all__ = [
     'DynamicMaskHead',
     'GatherDeformableAttention',
     'LogSumExpContrastiveLoss',
+    'LongTermMemory',
     'MaskDeformableDETR',
     'MaskPixelDecoder',
     'MaskQueryHead',

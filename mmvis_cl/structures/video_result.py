@@ -10,6 +10,8 @@ import torch
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.structures import InstanceData
 
+from .join_identities import join_identities
+
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits - logits.max())
@@ -59,6 +61,23 @@ class _Identity:
     quality: np.ndarray | None = None
     masks: dict = field(default_factory=dict)
     bboxes: dict = field(default_factory=dict)
+    embed_sum: np.ndarray | None = None
+
+    def mean_scores(self, kind: str) -> np.ndarray:
+        return SCORE_KINDS[kind](self.score_sum / len(self.masks))
+
+    @property
+    def mask_quality(self) -> float:
+        return 1.0 if self.quality is None else float(self.quality[0] / (self.quality[1] + 1e-6))
+
+    def going_on_as(self, other: '_Identity') -> '_Identity':
+        """Both as one, where the other was seen in later frames alone."""
+        return _Identity(
+            self.score_sum + other.score_sum,
+            None if self.quality is None else self.quality + other.quality,
+            self.masks | other.masks,
+            self.bboxes | other.bboxes,
+        )
 
 
 @dataclass
@@ -80,6 +99,10 @@ class VideoResult:
             starts anew.
         noise_min_frames (int): see above.
         only_labels (frozenset[int], optional): class indices that give tracks; all if None.
+        join_thr (float, optional): identities of one class, of which one ends before the other
+            begins, are one where the cosine of their mean embeddings is above it, see
+            :func:`join_identities`. Nothing is joined if None.
+        join_max_gap (int, optional): most frames between two that are joined; any number if None.
     """
 
     video_id: int | str
@@ -92,6 +115,8 @@ class VideoResult:
     scores_are: str = 'probabilities'
     identities: dict[int, _Identity] = field(default_factory=dict)
     only_labels: frozenset[int] | None = None
+    join_thr: float | None = None
+    join_max_gap: int | None = None
 
     def __repr__(self) -> str:
         """One line, without the masks."""
@@ -109,6 +134,7 @@ class VideoResult:
         masks: list[dict],
         bboxes: np.ndarray,
         quality: np.ndarray | None = None,
+        embeds: np.ndarray | None = None,
     ) -> None:
         """Add the identities seen in a frame; frames come in order.
 
@@ -121,6 +147,7 @@ class VideoResult:
             bboxes (ndarray): (n, 4) x1, y1, x2, y2 in original pixels.
             quality (ndarray, optional): (n, 2) sum of the masks' probabilities over their pixels,
                 and how many these are: the mean of all frames is a factor on an identity's scores.
+            embeds (ndarray, optional): (n, E), needed to join identities.
         """
         self.length = max(self.length, frame + 1)
         for i, (identity, scores, mask, bbox) in enumerate(
@@ -132,6 +159,8 @@ class VideoResult:
             seen.score_sum += scores
             if quality is not None:
                 seen.quality = quality[i] + (0 if seen.quality is None else seen.quality)
+            if embeds is not None and self.join_thr is not None:
+                seen.embed_sum = embeds[i] + (0 if seen.embed_sum is None else seen.embed_sum)
             seen.masks[frame] = mask
             seen.bboxes[frame] = bbox.tolist()
         if frame >= self.noise_from_frame:
@@ -143,32 +172,50 @@ class VideoResult:
 
     def mean_scores(self, identity: int) -> np.ndarray:
         """Class probabilities (K,) of an identity, averaged over the frames where it was seen."""
-        seen = self.identities[identity]
-        return SCORE_KINDS[self.scores_are](seen.score_sum / len(seen.masks))
+        return self.identities[identity].mean_scores(self.scores_are)
 
     def mask_quality(self, identity: int) -> float:
         """Mean probability of an identity's pixels in all frames so far; 1 where none is given."""
-        quality = self.identities[identity].quality
-        return 1.0 if quality is None else float(quality[0] / (quality[1] + 1e-6))
+        return self.identities[identity].mask_quality
+
+    def joined(self) -> dict[int, _Identity]:
+        """The identities so far, those that are one joined, if that is asked for."""
+        seen = self.identities
+        if self.join_thr is None or len(seen) < 2:
+            return seen
+        names = list(seen)
+        chain = join_identities(
+            np.array([min(one.masks) for one in seen.values()]),
+            np.array([max(one.masks) for one in seen.values()]),
+            np.stack([one.embed_sum for one in seen.values()]),
+            np.array([one.mean_scores(self.scores_are).argmax() for one in seen.values()]),
+            *(self.join_thr, self.join_max_gap),
+        )
+        joined: dict[int, _Identity] = {}
+        for place in sorted(range(len(names)), key=lambda i: min(seen[names[i]].masks)):
+            name, one = names[chain[place]], seen[names[place]]
+            joined[name] = joined[name].going_on_as(one) if name in joined else one
+        return {name: joined[name] for name in names if name in joined}
 
     @property
     def tracks(self) -> list[Track]:
         """The tracks so far, by identity and class; the most probable first if ``max_tracks``."""
+        identities = self.joined()
         probable = [
             (float(probability), label, identity)
-            for identity in self.identities
-            for label, probability in enumerate(self.mean_scores(identity))
+            for identity, seen in identities.items()
+            for label, probability in enumerate(seen.mean_scores(self.scores_are))
         ]
         if self.max_tracks is not None:
             probable = sorted(probable, key=lambda each: -each[0])[: self.max_tracks]
-        quality = {identity: self.mask_quality(identity) for identity in self.identities}
+        quality = {identity: seen.mask_quality for identity, seen in identities.items()}
         return [
             Track(
                 identity,
                 label,
                 probability * quality[identity],
-                [self.identities[identity].masks.get(t) for t in range(self.length)],
-                [self.identities[identity].bboxes.get(t) for t in range(self.length)],
+                [identities[identity].masks.get(t) for t in range(self.length)],
+                [identities[identity].bboxes.get(t) for t in range(self.length)],
             )
             for probability, label, identity in probable
             if probability * quality[identity] > self.score_thr

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank
+from mmvis_cl.models.trackers.memory_bank import MemoryBank
 from mmvis_cl.structures import FrameResult, MergedResult, Track, VideoResult
 
 

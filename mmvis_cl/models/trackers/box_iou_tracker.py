@@ -5,7 +5,8 @@ from torch import Tensor
 
 from mmvis_cl.registry import MODELS
 
-from .memory_bank_tracker import MemoryBank, MemoryBankTracker
+from .memory_bank import MemoryBank
+from .memory_bank_tracker import MemoryBankTracker
 
 
 @MODELS.register_module()

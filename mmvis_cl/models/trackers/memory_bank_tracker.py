@@ -1,81 +1,19 @@
 """Association of detections with the identities in a memory bank, frame by frame."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.models.layers.guided_memory import guided_memory
 from mmvis_cl.registry import MODELS
 
+from .memory_bank import MemoryBank
+
 BACKGROUND = -1
 DROPPED = -2
-
-
-@dataclass
-class MemoryBank:
-    """All that is kept between the frames of a video: M identities, T embeddings each at most.
-
-    The tensors are on the CPU.
-
-    Attributes:
-        ids (Tensor): (M,) long.
-        embeds (Tensor): (M, T, E), the newest last.
-        guided (Tensor): (M, E), what all embeddings so far have left where the memory is guided by
-            their similarity; else zeros.
-        scores (Tensor): (M, T) detection scores of the stored embeddings.
-        num_stored (Tensor): (M,) long, how many of the T places are in use (the last ones).
-        num_frames (Tensor): (M,) long, frames in which the identity was seen.
-        last_frame (Tensor): (M,) long, the newest of them.
-        boxes (Tensor): (M, 4), the newest box.
-        labels (Tensor): (M,) long, the newest class.
-        next_id (int): the identity that a new object gets.
-    """
-
-    ids: Tensor
-    embeds: Tensor
-    guided: Tensor
-    scores: Tensor
-    num_stored: Tensor
-    num_frames: Tensor
-    last_frame: Tensor
-    boxes: Tensor
-    labels: Tensor
-    next_id: int = 0
-
-    def __repr__(self) -> str:
-        """One line: who is remembered."""
-        return (
-            f'MemoryBank({len(self.ids)} identities: {self.ids.tolist()}, next_id={self.next_id}, '
-            f'{self.embeds.shape[1]} embeddings of {self.embeds.shape[2]} at most each)'
-        )
-
-    @classmethod
-    def empty(cls, memory_len: int, like: Tensor) -> 'MemoryBank':
-        """A bank without identities, for embeddings as in ``like`` (n, E)."""
-        none = torch.empty(0, dtype=torch.long, device=like.device)
-        return cls(
-            ids=none,
-            embeds=like.new_empty((0, memory_len, like.shape[1])),
-            guided=like.new_empty((0, like.shape[1])),
-            scores=like.new_empty((0, memory_len)),
-            num_stored=none,
-            num_frames=none,
-            last_frame=none,
-            boxes=like.new_empty((0, 4)),
-            labels=none,
-        )
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def rows(self, index: Tensor) -> 'MemoryBank':
-        """The bank with only the identities at ``index`` (a mask or positions)."""
-        tensors = {k: v[index] for k, v in vars(self).items() if k != 'next_id'}
-        return MemoryBank(**tensors, next_id=self.next_id)
 
 
 @MODELS.register_module()
@@ -98,6 +36,14 @@ class MemoryBankTracker(BaseModule):
         memory (str): what an identity is compared by: 'mean', the mean of its stored embeddings by
             their scores; or 'guided', CTVIS's :func:`guided_memory`, for which as many are stored.
         temporal_weight (bool): weight later embeddings of the mean more.
+        cosine_thr (float, optional): least cosine of a detection's embedding and what its identity
+            is compared by. A detection alone with one identity is always most similar to that, and
+            takes it if None.
+        motion_gate (float, optional): an identity is not given to a detection whose centre is
+            farther from its last one than this many times the longer side of its last box, for each
+            frame since. Everything is near enough if None.
+        long_term (dict, optional): a :class:`LongTermMemory`, which keeps identities when they are
+            forgotten here. They are forgotten for good if None, as in the report.
         init_cfg (dict, optional): mmengine's initialisation config.
 
     Raises:
@@ -116,6 +62,9 @@ class MemoryBankTracker(BaseModule):
         temporal_weight: bool = True,
         similar_thr: float = 0.5,
         memory: str = 'mean',
+        cosine_thr: float | None = None,
+        motion_gate: float | None = None,
+        long_term: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -131,6 +80,17 @@ class MemoryBankTracker(BaseModule):
         if memory not in ('mean', 'guided'):
             raise InputError(f"MemoryBankTracker has no memory={memory!r}; give 'mean' or 'guided'")
         self.memory = memory
+        if cosine_thr is not None and not -1 <= cosine_thr <= 1:
+            raise InputError(
+                f'MemoryBankTracker has cosine_thr={cosine_thr}; give a number from -1 to 1'
+            )
+        self.cosine_thr = cosine_thr
+        if motion_gate is not None and not motion_gate > 0:
+            raise InputError(
+                f'MemoryBankTracker has motion_gate={motion_gate}; give more than 0, or None'
+            )
+        self.motion_gate = motion_gate
+        self.long_term = None if long_term is None else MODELS.build(long_term)
 
     @torch.no_grad()
     def track(
@@ -171,12 +131,23 @@ class MemoryBankTracker(BaseModule):
         new_thr = self.first_thr
         if len(bank):
             new_thr = self.new_thr
-            matched = self.match(
-                self.affinity(bank, embeds, boxes).numpy(), bank.num_frames.numpy()
-            )
+            affinity = self.affinity(bank, embeds, boxes)
+            if self.cosine_thr is not None:
+                memory = self.matching_embeds(bank)
+                cosine = F.cosine_similarity(embeds[:, None].float(), memory[None].float(), dim=2)
+                affinity = affinity * (cosine > self.cosine_thr)
+            if self.motion_gate is not None:
+                affinity = affinity * self.within_reach(bank, frame, boxes)
+            matched = self.match(affinity.numpy(), bank.num_frames.numpy())
             ids = np.where(matched >= 0, bank.ids.numpy()[matched], DROPPED)
 
         new = (ids == DROPPED) & (scores > new_thr).numpy()
+        if self.long_term is not None and bank.gone is not None:
+            found = self.long_term.come_back(bank, embeds, labels, torch.from_numpy(~new))
+            back = found >= 0
+            ids[back] = bank.gone.ids.numpy()[found[back]]
+            new &= ~back
+            bank = bank_with_returned(bank, torch.from_numpy(found[back]))
         ids[new] = bank.next_id + np.arange(new.sum())
         overlaps_better = torch.tril(mask_iou, diagonal=-1) >= self.background_iou_thr
         ids[(ids == DROPPED) & ~overlaps_better.any(1).numpy()] = BACKGROUND
@@ -193,6 +164,18 @@ class MemoryBankTracker(BaseModule):
             boxes (Tensor): (n, 4) of the detections.
         """
         return self.similarity(embeds, self.matching_embeds(bank))
+
+    def within_reach(self, bank: MemoryBank, frame: int, boxes: Tensor) -> Tensor:
+        """Which detections are near enough to where identities were seen last: (n, M) bool.
+
+        Args:
+            bank (MemoryBank): M identities.
+            frame (int): index of the frame.
+            boxes (Tensor): (n, 4) cx, cy, w, h of the detections.
+        """
+        distance = (boxes[:, None, :2] - bank.boxes[:, :2]).norm(dim=2)
+        reach = self.motion_gate * bank.boxes[:, 2:].amax(1) * (frame - bank.last_frame)
+        return distance <= reach
 
     def matching_embeds(self, bank: MemoryBank) -> Tensor:
         """What each identity is compared by, (M, E).
@@ -270,12 +253,11 @@ class MemoryBankTracker(BaseModule):
 
         new = ids[ids >= bank.next_id]
         grown = MemoryBank.empty(self.memory_len, embeds)
-        for name, old in vars(bank).items():
-            if name != 'next_id':
-                added = old.new_zeros((len(new), *old.shape[1:]))
-                setattr(grown, name, torch.cat((old, added)))
+        for name, old in bank.tensors.items():
+            added = old.new_zeros((len(new), *old.shape[1:]))
+            setattr(grown, name, torch.cat((old, added)))
         grown.ids[len(bank) :] = new
-        grown.next_id = bank.next_id + len(new)
+        grown.next_id, grown.gone = bank.next_id + len(new), bank.gone
 
         row = (grown.ids == ids[:, None]).int().argmax(1) if len(ids) else ids
         if self.memory == 'guided':
@@ -286,8 +268,33 @@ class MemoryBankTracker(BaseModule):
         grown.scores[row] = torch.cat((grown.scores[row, 1:], scores[:, None]), 1)
         grown.num_stored[row] = (grown.num_stored[row] + 1).clamp(max=self.memory_len)
         grown.num_frames[row] += 1
+        if self.long_term is not None:
+            grown.weights[row] += scores
+            share = (scores / grown.weights[row])[:, None]
+            grown.prototypes[row] += share * (embeds - grown.prototypes[row])
         grown.last_frame[row] = frame
         grown.boxes[row] = boxes.to(grown.boxes.dtype)
         grown.labels[row] = labels
         unforgotten = frame - grown.last_frame < self.max_unseen
-        return grown if unforgotten.all() else grown.rows(unforgotten)
+        if unforgotten.all():
+            return grown
+        kept_bank = grown.rows(unforgotten)
+        if self.long_term is not None:
+            kept_bank.gone = self.long_term.keep(grown.gone, grown.rows(~unforgotten))
+        return kept_bank
+
+
+def bank_with_returned(bank: MemoryBank, index: Tensor) -> MemoryBank:
+    """The bank with some of the identities that were gone, which are not gone any more.
+
+    Args:
+        bank (MemoryBank): with its ``gone``.
+        index (Tensor): (r,) positions there.
+    """
+    if not len(index):
+        return bank
+    still = torch.ones(len(bank.gone), dtype=torch.bool)
+    still[index] = False
+    bank, gone = bank.with_rows(bank.gone.rows(index)), bank.gone.rows(still)
+    bank.gone = gone
+    return bank

@@ -14,7 +14,7 @@ from mmvis_cl.models.layers.mask_nms import mask_nms
 from mmvis_cl.registry import MODELS
 from mmvis_cl.structures import encode_masks
 
-from .memory_bank_tracker import MemoryBank
+from .memory_bank import MemoryBank
 
 
 @MODELS.register_module()

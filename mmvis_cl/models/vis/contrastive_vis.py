@@ -22,7 +22,7 @@ from mmvis_cl.structures import VideoResult
 TEST_KEYS = (
     *('mask_nms_thr', 'result_score_thr', 'frames_per_pass', 'autocast'),
     *('score_mean', 'max_tracks', 'noise_from_frame', 'noise_min_frames'),
-    *('greedy_nms', 'smooth_masks', 'mask_quality'),
+    *('greedy_nms', 'smooth_masks', 'mask_quality', 'join_thr', 'join_max_gap'),
     *('cuda_graph', 'tf32'),  # for the prepared model
 )
 
@@ -89,6 +89,11 @@ class ContrastiveVIS(BaseMOTModel):
             raise InputError(
                 f'test_cfg has no score_mean={test_cfg["score_mean"]!r}; give probabilities or '
                 'logits'
+            )
+        if not 0 <= (test_cfg.get('join_thr') or 0) < 1:
+            raise InputError(
+                f'test_cfg.join_thr={test_cfg["join_thr"]!r}: give a cosine from 0 to below 1, or '
+                'None to join nothing'
             )
         self.both_ways = both_ways
         # The video that predict() is in; who watches several at once changes it between frames.
@@ -249,6 +254,7 @@ class ContrastiveVIS(BaseMOTModel):
         """A session for a video of ``length`` frames of ``ori_shape`` (h, w), mirrored or not."""
         cfg = self.test_cfg
         of_result = ('max_tracks', 'noise_from_frame', 'noise_min_frames')
+        of_result += ('join_thr', 'join_max_gap')
         of_session = ('greedy_nms', 'smooth_masks', 'mask_quality')
         if cfg.get('score_mean') == 'logits':
             scores_are = self.detector.class_logits_are

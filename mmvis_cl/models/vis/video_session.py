@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mmvis_cl.models.detectors.deformable_detr import boxes_in_pixels
 from mmvis_cl.models.layers.mask_nms import mask_iou, mask_nms
-from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBank, MemoryBankTracker
+from mmvis_cl.models.trackers.memory_bank import MemoryBank
+from mmvis_cl.models.trackers.memory_bank_tracker import MemoryBankTracker
 from mmvis_cl.ops.one_copy import to_cpu
 from mmvis_cl.structures import VideoResult
 from mmvis_cl.structures.frame_masks import FrameMasks
@@ -99,6 +100,7 @@ class VideoSession:
             rles,
             bboxes.numpy(),
             quality,
+            embeds[seen].numpy(),
         )
         self.next_frame += 1
 
