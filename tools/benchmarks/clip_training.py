@@ -24,7 +24,8 @@ from mmengine.config import Config
 from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation import evaluate_tracks
+from mmvis_cl.evaluation.identity_measures import identity_measures
+from mmvis_cl.evaluation.track_ap import checked_tracks, score_tracks
 from mmvis_cl.files import whole_file
 from mmvis_cl.visualization.comparison import Comparison
 
@@ -46,7 +47,8 @@ BORROWED = {
     'mean, greedy NMS at 0.6': ['test_cfg.greedy_nms=True', 'test_cfg.mask_nms_thr=0.6'],
     'mean, smooth masks': ['test_cfg.smooth_masks=True'],
 }
-SCORES = 'AP', 'AP50', 'AR10', 'switches'
+SCORES = 'AP', 'AP50', 'AR10', 'HOTA', 'IDF1', 'switches'
+SCORE_THR = 0.1  # of tracks that count in HOTA and IDF1
 FRAMES = 8  # in an iteration, whether as 4 pairs or as 2 clips
 
 
@@ -149,8 +151,10 @@ def tested(config: Path, checkpoint: Path, setting: str, data: Path) -> dict[str
         options = [f'model.{option}' for option in settings_of('report', 'pairs')[setting]]
         options = ['--work-dir', folder / 'test', '--out', results, '--cfg-options', *options]
         run('test.py', config, checkpoint, *options, log=folder / 'test.txt')
-        figures = evaluate_tracks(str(results), str(data / 'valid.json'))
-        found = {key: figures[key] for key in ('AP', 'AP50', 'AR10')}
+        tracks = checked_tracks(str(results), str(data / 'valid.json'))
+        figures = score_tracks(tracks)
+        figures |= identity_measures(tracks, ['hota', 'identity'], SCORE_THR)
+        found = {key: figures[key] for key in SCORES if key != 'switches'}
         found['switches'] = identity_switches(data / 'valid.json', results)
         with whole_file(str(scores)) as file:
             json.dump(found, file)
@@ -199,7 +203,9 @@ def main() -> None:
     if data is None:
         data = args.out / 'shapes'
         args.out.mkdir(parents=True, exist_ok=True)
-        make_moving_shapes(data, seed=5, train_videos=160, valid_videos=16, length=48)
+        make_moving_shapes(
+            data, seed=5, train_videos=160, valid_videos=16, length=48, long_gaps=True
+        )
     for path in filter(None, (data / 'train.json', data / 'valid.json', args.weights)):
         if not path.is_file():
             raise InputError(f'{path}: there is no such file; give the right folder or file')

@@ -157,7 +157,7 @@ def _write_split(root: Path, split: str, num_videos: int, meta: dict) -> None:
         video = dict(id=index + 1, width=width, height=height, length=length, file_names=file_names)
         videos.append(video)
         for track_masks, label in zip(masks, labels, strict=True):
-            track = _annotation(track_masks)
+            track = annotation_of_masks(track_masks)
             track.update(
                 id=len(annotations) + 1,
                 video_id=video['id'],
@@ -181,7 +181,7 @@ def _write_split(root: Path, split: str, num_videos: int, meta: dict) -> None:
         file.write(json.dumps(content))
 
 
-def _annotation(masks: np.ndarray) -> dict:
+def annotation_of_masks(masks: np.ndarray) -> dict:
     """Segmentations, boxes and areas of a track from its (T, H, W) masks; None where unseen."""
     segmentations, boxes, areas = [], [], []
     for mask, rle in zip(
