@@ -27,7 +27,7 @@ from .moving_shapes import annotation_of_masks
 COMING = 4  # frames in which what hides an object moves in from the side, and out again
 # Of the picture's pixels: what hides must have been seen so large, and the object so small.
 LEAST_COVER, MOST_HIDDEN = 0.02, 0.12
-LARGEST_COVER = 1.0  # what hides is at most so many times as wide and as high as the picture
+LARGEST_COVER = 1.3  # what hides is at most so many times as wide and as high as the picture
 ROUNDING = 3.0  # pixels that the disk which hides is wider than the object
 JPEG_QUALITY = 95
 
