@@ -143,6 +143,7 @@ def _inferencer(args: argparse.Namespace) -> 'VISInferencer':
         tf32=args.tf32,
         compile_network=args.compile,
         tta=args.tta,
+        cfg_options=track_options.cfg_options_of(args),
     )
 
 

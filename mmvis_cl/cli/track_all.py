@@ -193,6 +193,7 @@ def run(args: argparse.Namespace) -> int:
         tf32=args.tf32,
         compile_network=args.compile,
         tta=args.tta,
+        cfg_options=track_options.cfg_options_of(args),
         videos_per_pass=args.videos_per_pass,
     )
     summary = videos.summary

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import Any
 
 from mmvis_cl.category_ids import parse_category_ids
 from mmvis_cl.config_names import find_config
@@ -47,6 +48,25 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="track at every size of the config's tta.scales and merge the tracks: slower and "
         'better; outputs are written at the end only',
     )
+    model.add_argument(
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override settings of the config, as model.tracker.max_unseen=60; after SOURCE',
+    )
+
+
+def cfg_options_of(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What ``--cfg-options`` says.
+
+    Raises:
+        InputError: One of them is not ``KEY=VALUE``.
+    """
+    if not args.cfg_options:
+        return None
+    from mmvis_cl.config.options import read_option
+
+    return dict(map(read_option, args.cfg_options))
 
 
 def add_selection_options(parser: argparse.ArgumentParser) -> None:

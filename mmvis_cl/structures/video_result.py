@@ -187,7 +187,7 @@ class VideoResult:
         chain = join_identities(
             np.array([min(one.masks) for one in seen.values()]),
             np.array([max(one.masks) for one in seen.values()]),
-            np.stack([one.embed_sum for one in seen.values()]),
+            np.stack([np.asarray(one.embed_sum) for one in seen.values()]),
             np.array([one.mean_scores(self.scores_are).argmax() for one in seen.values()]),
             *(self.join_thr, self.join_max_gap),
         )

@@ -151,6 +151,28 @@ def test_tta_writes_the_merged_tracks(run, model, video, tmp_path):
     assert len(decode(tmp_path / 'a.mp4')[1]) == 2
 
 
+def test_settings_of_the_config_are_overridden(run, model, video, tmp_path):
+    """As from Python; what is no setting is told before anything is tracked."""
+    out = tmp_path / 'a.json'
+    options = dict(new_thr=0.9, first_thr=0.9)
+    given = [f'model.tracker.{name}={value}' for name, value in options.items()]
+    long_term = 'model.tracker.long_term.type=mmvis_cl.LongTermMemory'
+    code, _, err = run(
+        'track', video, *model, '--out-json', out, '--cfg-options', *given, long_term
+    )
+    assert code == 0, err
+    found = json.loads(out.read_text())
+    settings = {f'model.tracker.{name}': value for name, value in options.items()}
+    expected = VISInferencer(model[1], model[3], cfg_options=settings)(video)
+    assert [t['score'] for t in found] == pytest.approx([t.score for t in expected.tracks])
+    usual = VISInferencer(model[1], model[3])(video)
+    assert len(usual.tracks) > len(expected.tracks)
+    for wrong, said in (('new_thr', 'KEY=VALUE'), ('model.tracker.nothing=1', 'nothing')):
+        out = tmp_path / 'b.json'
+        code, _, err = run('track', video, *model, '--out-json', out, '--cfg-options', wrong)
+        assert code == 2 and said in err and err.count('\n') == 1 and not out.exists()
+
+
 @pytest.fixture
 def folder_source(tmp_path, video):
     """The frames of the video as images."""

@@ -110,8 +110,7 @@ def hide_objects(
         with whole_file(unfinished / 'valid.json') as file:
             file.write(json.dumps(result))
         unfinished.chmod(0o755)  # mkdtemp makes it readable to its owner only
-        if out.exists():
-            out.rmdir()
+        out.rmdir()
         unfinished.rename(out)
     except OSError as error:
         raise cannot_write(out, error) from error
