@@ -92,8 +92,8 @@ class ContrastiveVIS(BaseMOTModel):
             )
         if not 0 <= (test_cfg.get('join_thr') or 0) < 1:
             raise InputError(
-                f'test_cfg.join_thr={test_cfg["join_thr"]!r} is no cosine; give one from 0 to below '
-                '1, or None to join nothing'
+                f'test_cfg.join_thr={test_cfg["join_thr"]!r} is no cosine; give one from 0 to '
+                'below 1, or None to join nothing'
             )
         self.both_ways = both_ways
         # The video that predict() is in; who watches several at once changes it between frames.
