@@ -36,9 +36,25 @@ MODELS, DATA = 'tests/models', 'tests/datasets'
 TARGETS = {
     'models/trackers/memory_bank_tracker': [
         f'{MODELS}/trackers/test_memory_bank_tracker.py',
+        f'{MODELS}/trackers/test_long_term_memory.py',
         f'{MODELS}/test_release_tracking.py',
         f'{MODELS}/test_ctvis_tracking.py',
     ],
+    'models/trackers/long_term_memory': [f'{MODELS}/trackers/test_long_term_memory.py'],
+    'models/trackers/memory_bank': [
+        f'{MODELS}/trackers/test_memory_bank_tracker.py',
+        f'{MODELS}/trackers/test_long_term_memory.py',
+        'tests/structures/test_repr.py',
+    ],
+    'structures/join_identities': ['tests/structures/test_join_identities.py'],
+    'structures/frame_masks': ['tests/structures/test_frame_masks.py'],
+    'ops/one_copy': ['tests/ops/test_one_copy.py'],
+    'datasets/converters/hidden_objects': [f'{DATA}/converters/test_hidden_objects.py'],
+    'many/attempts': ['tests/many/test_run.py', 'tests/many/test_local.py'],
+    'many/manifest': ['tests/many/test_manifest.py'],
+    'many/sources': ['tests/many/test_sources.py'],
+    'many/store': ['tests/many/test_store.py'],
+    'many/video': ['tests/many/test_video.py'],
     'models/losses/contrastive_loss': [f'{MODELS}/losses/test_contrastive_loss.py'],
     'models/losses/quasi_dense_loss': [f'{MODELS}/losses/test_quasi_dense_loss.py'],
     'models/losses/focal_loss': [
