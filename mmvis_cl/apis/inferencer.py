@@ -25,6 +25,7 @@ from mmvis_cl.models.detectors.deformable_detr import QueryStates
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 from mmvis_cl.registry import DATASETS, MODELS
 from mmvis_cl.structures import FrameResult, VideoResult
+from mmvis_cl.weights import config_of_name
 
 from .pipeline import FramePipeline, NetworkPass, network_passes
 from .session import Source, TrackingSession
@@ -44,9 +45,10 @@ class VISInferencer:
     Args:
         config: Path of a config, its name alone (``'r50_ytvis21'``), or a config. Of its data set
             only pipeline and classes are used, no data need be there. If None, the one that a
-            checkpoint of ours remembers from its training.
-        weights: Checkpoint, ours or one of the authors' release, which is converted on the fly.
-            Only tensors and plain values are taken from it, no code in it is run.
+            checkpoint of ours remembers from its training, or that weights of a known name fit.
+        weights: Checkpoint, ours or one of a release, which is converted on the fly; or a name of
+            ``mmvis-cl weights`` or an address, which is fetched once. Only tensors and plain values
+            are taken from it, no code in it is run.
         device: ``'cuda'``, ``'cuda:1'``, ``'cpu'``; CUDA if there is any, else the CPU, if None.
         amp: Run the network in bfloat16: faster on GPUs and on CPUs that have it, with slightly
             other results.
@@ -93,6 +95,7 @@ class VISInferencer:
             raise InputError(
                 'weights: none were given, and an untrained model finds nothing; give a checkpoint'
             )
+        config = config_of_name(weights) if config is None else config
         content = None
         if isinstance(config, Config):
             cfg, where = config.copy(), config.filename or 'the config'

@@ -18,6 +18,7 @@ from mmvis_cl.many.record import VideoRecord
 from mmvis_cl.many.remote import is_remote
 from mmvis_cl.many.run import Run, Summary
 from mmvis_cl.many.sources import find_videos
+from mmvis_cl.weights import config_of_name, is_elsewhere
 
 
 class TrackAll:
@@ -177,8 +178,10 @@ def track_all(
     if annotations is None and category_ids is None and files:
         annotations = files[0]
     count = len(devices) if workers is None else workers
+    config = config_of_name(weights) if config is None else config
     config = None if config is None else _absolute(config)
-    weights = _absolute(weights)
+    # by a name every node of a cluster finds it
+    weights = os.fspath(weights) if is_elsewhere(weights) else _absolute(weights)
     job = Job(
         out if is_remote(out) else os.path.abspath(out),
         config,

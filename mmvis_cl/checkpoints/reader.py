@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmvis_cl.errors import InputError, shortened
 from mmvis_cl.files import is_zip
+from mmvis_cl.weights import weights_file
 
 from . import inert_pickle
 from .inert_pickle import Storage, StorageType, Unpickler
@@ -40,7 +41,8 @@ def read_file(
     """Read a file of ``torch.save`` or of safetensors without letting it run code.
 
     Args:
-        file: A path, or an open file that can be read at any place.
+        file: A path, a name or address of weights (see :func:`~mmvis_cl.weights.weights_file`),
+            or an open file that can be read at any place.
         map_location: Where tensors go; see :func:`torch.load`.
         trusted: Let it make objects of any type, and so run any code.
 
@@ -54,6 +56,8 @@ def read_file(
     name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else 'the checkpoint'
     if not isinstance(name, str):
         name = os.fsdecode(name)
+    if isinstance(file, str):
+        file = weights_file(file)
     try:
         if isinstance(file, (str, os.PathLike)):
             kind = os.stat(file).st_mode
@@ -80,9 +84,12 @@ def read_file(
 def check_file(path: str) -> None:
     """Make sure that a checkpoint is there and whole; what is quick to read only of an archive.
 
+    Weights of a name are fetched.
+
     Raises:
         InputError: See :func:`read_file`.
     """
+    path = weights_file(path)
     try:
         if os.path.isfile(path) and is_zip(path):
             with open(path, 'rb') as file:

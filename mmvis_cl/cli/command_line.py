@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mmvis_cl import compat, errors
-from mmvis_cl.cli import config, convert, evaluate, info, merge, track, track_all
+from mmvis_cl.cli import config, convert, evaluate, info, merge, track, track_all, weights
 from mmvis_cl.version import __version__
 
 COMMANDS = {
@@ -15,6 +15,7 @@ COMMANDS = {
     'convert': convert,
     'eval': evaluate,
     'merge': merge,
+    'weights': weights,
     'config': config,
     'info': info,
 }

@@ -10,6 +10,7 @@ import os
 
 from mmvis_cl.errors import InputError
 from mmvis_cl.files import whole_file
+from mmvis_cl.weights.door import check_name
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,9 +70,8 @@ def convert(path: str, reverse: bool, trusted: bool) -> dict:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """What is wrong before torch is imported: files that are not there."""
-    for path in (args.input,):
-        if not os.path.exists(path):
-            raise InputError(f'{path}: there is no such checkpoint')
+    if not os.path.exists(args.input):
+        check_name(args.input)
 
 
 def run(args: argparse.Namespace) -> int:

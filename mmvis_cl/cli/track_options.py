@@ -8,6 +8,7 @@ from mmvis_cl.category_ids import parse_category_ids
 from mmvis_cl.config_names import find_config
 from mmvis_cl.errors import InputError
 from mmvis_cl.many.defaults import SHOWN_SCORE
+from mmvis_cl.weights.door import check_name
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +17,15 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         '--config',
         help='config file, or the name alone of one that comes with mmvis_cl, as r50_ytvis21; a '
-        'checkpoint of ours knows the config of its training, which is taken if none is given',
+        'checkpoint of ours knows the config of its training, and weights of a name theirs, which '
+        'is taken if none is given',
     )
     model.add_argument(
         '--weights',
         required=True,
-        metavar='FILE',
-        help="checkpoint, of ours or of the authors' release",
+        metavar='FILE|NAME',
+        help='checkpoint, of ours or of a release; or a name that mmvis-cl weights lists, or an '
+        'address (https://..., hf://OWNER/NAME/FILE), which is fetched once',
     )
     model.add_argument('--device', help='cuda, cuda:1, cpu (default: cuda if there is any)')
     model.add_argument(
@@ -148,5 +151,4 @@ def check_model(args: argparse.Namespace) -> None:
         raise InputError(f'--annotations {args.annotations}: there is no such file')
     if args.config is not None:
         find_config(args.config)
-    if '://' not in args.weights and not os.path.isfile(args.weights):
-        raise InputError(f'--weights {args.weights}: there is no such checkpoint; correct the path')
+    check_name(args.weights, '--weights ')

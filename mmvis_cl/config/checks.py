@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmvis_cl.config.options import SETTINGS, places
 from mmvis_cl.config.read import read_config
 from mmvis_cl.errors import InputError
+from mmvis_cl.weights.door import check_name, is_elsewhere
 
 _TEXTS = {'load_from', 'resume', 'default_scope', 'experiment_name', 'work_dir', 'log_level'}
 _GROUPS = (
@@ -167,8 +168,8 @@ def check_checkpoint_is_there(path: str | None) -> None:
     Raises:
         InputError: There is none.
     """
-    if path is not None and not _is_there(path):
-        raise InputError(f'{path}: there is no such checkpoint')
+    if path is not None and not os.path.exists(path):
+        check_name(path)
 
 
 def _is_typo(name: str, known: str, value: Any) -> bool:
@@ -222,7 +223,7 @@ def _joined(root: str, path: str) -> str:
 
 
 def _is_there(path: str) -> bool:
-    return '://' in path or os.path.exists(path)
+    return '://' in path or os.path.exists(path) or is_elsewhere(path)
 
 
 def _cure(key: str, path: str, config: str | None) -> str:

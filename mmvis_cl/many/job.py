@@ -8,6 +8,7 @@ from typing import Any
 
 from mmvis_cl.config_names import find_config
 from mmvis_cl.errors import InputError
+from mmvis_cl.weights import weights_file
 
 from .video import Video
 
@@ -97,8 +98,6 @@ class Job:
 def model_hash(config: str | None, weights: str, cfg_options: dict[str, Any]) -> str:
     """Hash of config and weights: of what the config says, and of the bytes of the checkpoint.
 
-    Of weights that lie elsewhere the address is taken.
-
     Raises:
         InputError: One of them is not there.
     """
@@ -110,7 +109,7 @@ def model_hash(config: str | None, weights: str, cfg_options: dict[str, Any]) ->
         if cfg_options:
             set_options(cfg, cfg_options)
         said = cfg.to_dict()
-    bytes_hash = weights if '://' in weights else _file_hash(weights)
+    bytes_hash = _file_hash(weights_file(weights))
     return _hash([said, sorted(map(repr, cfg_options.items())), bytes_hash])
 
 

@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmvis_cl.errors import InputError
+from mmvis_cl.weights import is_elsewhere
 
 # mmdet's backbones that read files themselves: under `model`, too, and under other names
 _READ_MODEL = SwinTransformer, PyramidVisionTransformer
@@ -115,7 +116,7 @@ def _as_its_part_reads(part: nn.Module, weights: dict, prefix: str | None) -> di
 
 
 def _check_is_there(path: str, name: str) -> None:
-    if '://' not in path and not os.path.isfile(path):
+    if '://' not in path and not os.path.isfile(path) and not is_elsewhere(path):
         raise InputError(
             f'{path}: there is no such checkpoint to start {name} from; train the stage before, or '
             'give another one as init_cfg.checkpoint (init_cfg=None: start from its backbone '

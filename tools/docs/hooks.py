@@ -35,7 +35,7 @@ API_PAGES = {
     'many': ('Many videos', ['many']),
     'models': ('Models', ['models']),
     'fast': ('Speed', ['fast', 'ops']),
-    'checkpoints': ('Checkpoints', ['checkpoints']),
+    'checkpoints': ('Checkpoints', ['checkpoints', 'weights']),
     'datasets': ('Data', ['datasets']),
     'structures': ('Structures', ['structures']),
     'evaluation': ('Evaluation', ['evaluation']),

@@ -177,7 +177,7 @@ def tracking() -> str:
             'memory bank',
             ('the last 3 embeddings', 'of each identity'),
             'association',
-            'models mmvis_cl.models.trackers.memory_bank_tracker.MemoryBank',
+            'models mmvis_cl.models.trackers.memory_bank.MemoryBank',
         ),
         result=Box(
             column[2],
