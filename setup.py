@@ -79,7 +79,8 @@ setup(
     entry_points={'console_scripts': ['mmvis-cl = mmvis_cl_command:main']},
     install_requires=requirements('runtime.txt'),
     extras_require={
-        name: requirements(f'{name}.txt') for name in ('dev', 'docs', 'measures', 'ray', 'remote')
+        name: requirements(f'{name}.txt')
+        for name in ('dev', 'docs', 'measures', 'onnx', 'openvino', 'ray', 'remote')
     },
     cmdclass={'build_py': BuildPy},
 )

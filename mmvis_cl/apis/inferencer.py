@@ -19,6 +19,7 @@ from mmvis_cl.datasets.video_source import SourceFrame
 from mmvis_cl.engine.hooks.check_fit_hook import compare_weights
 from mmvis_cl.engine.multi_scale_config import use_multi_scale
 from mmvis_cl.errors import InputError
+from mmvis_cl.export import is_model_file
 from mmvis_cl.fast.fast_inference import prepare_for_inference
 from mmvis_cl.fast.network_ahead import decided_on_cpu, network_ahead
 from mmvis_cl.models.detectors.deformable_detr import QueryStates
@@ -48,7 +49,8 @@ class VISInferencer:
             checkpoint of ours remembers from its training, or that weights of a known name fit.
         weights: Checkpoint, ours or one of a release, which is converted on the fly; or a name of
             ``mmvis-cl weights`` or an address, which is fetched once. Only tensors and plain values
-            are taken from it, no code in it is run.
+            are taken from it, no code in it is run. Or a file of ``mmvis-cl export``, which needs
+            no config.
         device: ``'cuda'``, ``'cuda:1'``, ``'cpu'``; CUDA if there is any, else the CPU, if None.
         amp: Run the network in bfloat16: faster on GPUs and on CPUs that have it, with slightly
             other results.
@@ -62,6 +64,7 @@ class VISInferencer:
         tta: Track at every size of the config's ``tta.scales`` and merge the tracks. What is merged
             is known at the end only: see :meth:`stream`.
         cfg_options: Settings that override the config's, as ``{'model.tracker.new_thr': 0.3}``.
+        prepare: Make the network fast; without, it is as it was trained.
 
     Attributes:
         classes (tuple[str, ...]): name of each label: those that the checkpoint was trained on, if
@@ -89,12 +92,21 @@ class VISInferencer:
         frames_per_pass: int | None = None,
         tta: bool = False,
         cfg_options: dict | None = None,
+        prepare: bool = True,
     ) -> None:
         self.device = _device(device)
         if weights is None:
             raise InputError(
                 'weights: none were given, and an untrained model finds nothing; give a checkpoint'
             )
+        if is_model_file(weights):
+            if config is not None or amp or tf32 or compile_network or tta or cfg_options:
+                raise InputError(
+                    f'{os.fspath(weights)}: an exported model has its settings in it; leave out '
+                    'the config and its options, or export it anew with others'
+                )
+            self._use_file(weights, frames_per_pass)
+            return
         config = config_of_name(weights) if config is None else config
         content = None
         if isinstance(config, Config):
@@ -150,11 +162,29 @@ class VISInferencer:
             )
         state = {key.removeprefix('module.'): value for key, value in state.items()}
         model.load_state_dict(state, strict=False)  # compared above
-        self.model = model.to(self.device).eval()
-        prepare_for_inference(self.model, compile_network=compile_network)
+        self.model, self.cfg = model.to(self.device).eval(), cfg
+        if prepare:
+            prepare_for_inference(self.model, compile_network=compile_network)
         default = 8 if self.device.type == 'cuda' else 1
         self.frames_per_pass = frames_per_pass or model.test_cfg.get('frames_per_pass', default)
         self._session: TrackingSession | None = None
+
+    def _use_file(self, path: str | os.PathLike, frames_per_pass: int | None) -> None:
+        """Be the model of an exported file."""
+        from mmvis_cl.export.exported_vis import ExportedVIS
+        from mmvis_cl.export.runtimes import open_model
+
+        runtime = open_model(path, self.device)
+        description = runtime.description
+        self.device = torch.device('cpu')  # of what is around the network
+        compat.set_up_in_tool(None)
+        with DefaultScope.overwrite_default_scope('mmvis_cl'):
+            self.model = ExportedVIS(runtime).eval()
+            self.pipeline = FramePipeline(description.pipeline, self.device)
+        self.classes = tuple(description.classes)
+        self.merge_cfg = None
+        self.frames_per_pass = frames_per_pass or description.batch or 1
+        self._session = None
 
     def __repr__(self) -> str:
         """One line: what it was made of, and where it runs."""

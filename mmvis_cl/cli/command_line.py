@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mmvis_cl import compat, errors
-from mmvis_cl.cli import config, convert, evaluate, info, merge, track, track_all, weights
+from mmvis_cl.cli import config, convert, evaluate, export, info, merge, track, track_all, weights
 from mmvis_cl.version import __version__
 
 COMMANDS = {
@@ -16,6 +16,7 @@ COMMANDS = {
     'eval': evaluate,
     'merge': merge,
     'weights': weights,
+    'export': export,
     'config': config,
     'info': info,
 }

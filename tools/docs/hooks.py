@@ -33,6 +33,7 @@ import mmvis_cl_command
 API_PAGES = {
     'apis': ('Inference', ['apis', 'config_names', 'cli']),
     'many': ('Many videos', ['many']),
+    'export': ('Export', ['export']),
     'models': ('Models', ['models']),
     'fast': ('Speed', ['fast', 'ops']),
     'checkpoints': ('Checkpoints', ['checkpoints', 'weights']),

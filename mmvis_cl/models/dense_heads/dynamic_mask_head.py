@@ -142,28 +142,29 @@ class DynamicMaskHead(BaseModule):
         # half precision cannot tell neighbouring pixels apart
         with torch.autocast(states.device.type, enabled=False):
             features, states, centers = features.float(), states.float(), centers.float()
-            h, w = features.shape[-2:]
-            n = len(states)
-            params = self.controller(states).split(self.split_sizes, dim=1)
-            w1, w2, w3 = (
-                p.view(n, *s) for p, s in zip(params[:3], self.weight_shapes, strict=True)
-            )
-            b1, b2, b3 = (p[..., None] for p in params[3:])
+            return self.draw(features, self.controller(states), centers)
 
-            half = self.feat_stride // 2
-            x = torch.arange(w, device=states.device, dtype=states.dtype) * self.feat_stride + half
-            y = torch.arange(h, device=states.device, dtype=states.dtype) * self.feat_stride + half
-            pixels = torch.stack((x.expand(h, w), y[:, None].expand(h, w))).flatten(1)
-            shared = torch.cat((-pixels, features.flatten(1)))  # (2 + feat_channels, h * w)
+    def draw(self, features: Tensor, parameters: Tensor, centers: Tensor) -> Tensor:
+        """:meth:`forward` with the parameters of the queries' convolutions (n, P) in float32."""
+        h, w = features.shape[-2:]
+        n = len(parameters)
+        params = parameters.split(self.split_sizes, dim=1)
+        w1, w2, w3 = (p.view(n, *s) for p, s in zip(params[:3], self.weight_shapes, strict=True))
+        b1, b2, b3 = (p[..., None] for p in params[3:])
 
-            b1 = b1 + w1[..., :2] @ centers[..., None]
-            # one product for all queries, their first weights stacked: (n * c, 2 + feat_channels)
-            hidden = (w1.flatten(0, 1) @ shared).view(*b1.shape[:2], h * w) + b1
-            hidden = torch.baddbmm(b2, w2, hidden.relu())
-            logits = torch.baddbmm(b3, w3, hidden.relu())
-            return aligned_bilinear(logits.view(n, 1, h, w), self.feat_stride // self.out_stride)[
-                :, 0
-            ]
+        half = self.feat_stride // 2
+        x = torch.arange(w, device=features.device, dtype=features.dtype) * self.feat_stride + half
+        y = torch.arange(h, device=features.device, dtype=features.dtype) * self.feat_stride + half
+        pixels = torch.stack((x.expand(h, w), y[:, None].expand(h, w))).flatten(1)
+        shared = torch.cat((-pixels, features.flatten(1)))  # (2 + feat_channels, h * w)
+
+        b1 = b1 + w1[..., :2] @ centers[..., None]
+        # one product for all queries, their first weights stacked: (n * c, 2 + feat_channels)
+        hidden = (w1.flatten(0, 1) @ shared).view(*b1.shape[:2], h * w) + b1
+        hidden = torch.baddbmm(b2, w2, hidden.relu())
+        logits = torch.baddbmm(b3, w3, hidden.relu())
+        factor = self.feat_stride // self.out_stride
+        return aligned_bilinear(logits.view(n, 1, h, w), factor)[:, 0]
 
     def loss(
         self,
