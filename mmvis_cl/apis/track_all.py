@@ -90,6 +90,7 @@ def track_all(
     score_thr: float | None = None,
     trails: int = 0,
     sound: bool = True,
+    cvat_shapes: str = 'masks',
     category_ids: Sequence[str] | None = None,
     annotations: str | os.PathLike | None = None,
     amp: bool = False,
@@ -116,7 +117,8 @@ def track_all(
             ``summary.json`` and ``failed.jsonl``.
         config: See :class:`VISInferencer`; path or name.
         weights: See there.
-        outputs: Of ``'json'``, ``'coco'``, ``'video'`` and ``'masks'``.
+        outputs: Of ``'json'``, ``'coco'``, ``'video'``, ``'masks'``, ``'csv'``, ``'mots'``,
+            ``'cvat'`` and ``'label-studio'``.
         workers: Processes; one for each device if None. With 0 this process does the work itself.
         devices: Of the processes, in turn: ``'cuda:0'``, ``'cpu'``; CUDA if there is any, if None.
         engine: ``'local'``, processes of this machine; or ``'ray'``, actors of a Ray cluster, where
@@ -140,6 +142,7 @@ def track_all(
         score_thr: Only objects with a score above it. If None it is that of ``mmvis-cl track``.
         trails: Frames for which a drawn trail is seen.
         sound: Let drawn videos have the sound of theirs.
+        cvat_shapes: See :func:`~mmvis_cl.outputs.open_outputs`.
         category_ids: An id for each class, or ``NAME=ID`` for each; 1, 2, ... if None.
         annotations: File from whose categories the ids are taken; that of ``sources``, if there is
             one and ``category_ids`` is None.
@@ -197,6 +200,7 @@ def track_all(
         classes=None if classes is None else tuple(classes),
         trails=trails,
         sound=sound,
+        cvat_shapes=cvat_shapes,
         category_ids=None if category_ids is None else tuple(category_ids),
         annotations=None if annotations is None else _absolute(annotations),
         accept_damaged=accept_damaged,

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
-_SUFFIXES = {'--out-video': '.mp4', '--out-json': '.json', '--out-coco': '.json', '--out-masks': ''}
+_SUFFIXES = {
+    '--out-video': '.mp4',
+    '--out-json': '.json',
+    '--out-coco': '.json',
+    '--out-masks': '',
+    '--out-csv': '.csv',
+    '--out-mots': '.txt',
+    '--out-cvat': '.zip',
+    '--out-label-studio': '.json',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='an indexed PNG a frame as in DAVIS: 0 or the number of the object, in order of '
         'appearance; the folder must be empty or absent',
     )
+    for kind, what in track_options.LABELLING.items():
+        suffix = _SUFFIXES[f'--out-{kind}']
+        outputs.add_argument(f'--out-{kind}', metavar=f'FILE{suffix}', help=what)
     outputs.add_argument(
         '--show', action='store_true', help='show the tracking in a window; q ends it'
     )
@@ -250,6 +262,7 @@ def _track(
         category_ids=ids_of_classes(inferencer.classes, args.category_ids, args.annotations),
         drawer=drawer,
         sound=not args.no_sound,
+        cvat_shapes=args.cvat_shapes,
     )
     done, identities, trouble, hidden = 0, set(), None, 0.0
     with progress, closing(frames):

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         coco='videos, images, annotations and categories as in COCO, with track ids',
         video='masks, classes, identities and scores drawn on the video (H.264)',
         masks='an indexed PNG a frame as in DAVIS',
+        **track_options.LABELLING,
     ).items():
         outputs.add_argument(f'--out-{kind}', action='store_true', help=f'{OUTPUTS[kind]}: {what}')
     track_options.add_output_options(outputs)
@@ -166,7 +167,8 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         args.config,
         args.weights,
-        outputs=[kind for kind in OUTPUTS if getattr(args, f'out_{kind}')] or ['json'],
+        outputs=[kind for kind in OUTPUTS if getattr(args, f'out_{kind.replace("-", "_")}')]
+        or ['json'],
         workers=args.workers,
         devices=[args.device] if args.devices is None else devices_of(args.devices),
         engine=args.engine,
@@ -187,6 +189,7 @@ def run(args: argparse.Namespace) -> int:
         score_thr=args.score_thr,
         trails=args.trails,
         sound=not args.no_sound,
+        cvat_shapes=args.cvat_shapes,
         category_ids=args.category_ids,
         annotations=args.annotations,
         amp=args.amp,

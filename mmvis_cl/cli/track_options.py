@@ -94,6 +94,15 @@ def add_selection_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+# For tables and tools in which people correct what was found, by the kind of the output.
+LABELLING = {
+    'csv': 'a table: frame, time, identity, class, score, box, area and RLE',
+    'mots': 'the text format of KITTI-MOTS and MOTS20: frame, object, class, size and RLE',
+    'cvat': 'for CVAT ("CVAT for video 1.1"), to be corrected; cvat_to_vis.py reads it back',
+    'label-studio': 'for Label Studio, as boxes; label_studio_to_vis.py reads it back',
+}
+
+
 def add_output_options(outputs: argparse._ArgumentGroup) -> None:
     """Add to a group what outputs of any kind have."""
     ids = outputs.add_mutually_exclusive_group()
@@ -108,6 +117,14 @@ def add_output_options(outputs: argparse._ArgumentGroup) -> None:
         nargs='+',
         metavar='ID',
         help='the same by hand: an id for each class in their order, or NAME=ID for each',
+    )
+    outputs.add_argument(
+        '--cvat-shapes',
+        choices=('masks', 'polygons'),
+        default='masks',
+        help='of --out-cvat: masks, which are exact, a track for each frame and a group for each '
+        'identity, for CVAT has no tracks of masks; or polygons, which are tracks, half a pixel '
+        'off at most and without holes (default: masks)',
     )
     outputs.add_argument(
         '--no-sound', action='store_true', help="leave the video's sound out of --out-video"

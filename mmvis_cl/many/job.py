@@ -33,6 +33,7 @@ class Job:
         classes: Only objects of these; all if None.
         trails: Frames for which a drawn trail is seen.
         sound: Let the drawn video have the source's sound.
+        cvat_shapes: Of ``cvat``, see :func:`~mmvis_cl.outputs.open_outputs`.
         category_ids: As ``--category-ids``.
         annotations: File from which category ids are taken.
         accept_damaged: A video of which some frames cannot be read is done, not failed.
@@ -56,6 +57,7 @@ class Job:
     classes: tuple[str, ...] | None = None
     trails: int = 0
     sound: bool = True
+    cvat_shapes: str = 'masks'
     category_ids: tuple[str, ...] | None = None
     annotations: str | None = None
     accept_damaged: bool = False

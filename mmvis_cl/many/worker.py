@@ -164,6 +164,7 @@ class VideoInWork:
             category_ids=self._worker.category_ids,
             drawer=FrameDrawer(trails=job.trails),
             sound=job.sound,
+            cvat_shapes=job.cvat_shapes,
         )
         self._stack.callback(self._outputs.discard)
 

@@ -8,6 +8,10 @@ from mmvis_cl.structures import VideoResult
 from mmvis_cl.visualization import FrameDrawer
 
 from .coco_video_output import COCOVideoOutput
+from .csv_output import CSVOutput
+from .cvat_output import CVATOutput
+from .label_studio_output import LabelStudioOutput
+from .mots_output import MOTSOutput
 from .output import Output, Outputs
 from .palette_png_output import PalettePNGOutput
 from .video_output import VideoOutput
@@ -24,11 +28,13 @@ def open_outputs(
     category_ids: Sequence[int | str] | None = None,
     drawer: FrameDrawer | None = None,
     sound: bool = True,
+    cvat_shapes: str = 'masks',
 ) -> Outputs:
     """Open outputs of a video.
 
     Args:
-        paths: Of each output by its kind: ``json``, ``coco``, ``video`` or ``masks``.
+        paths: Of each output by its kind: ``json``, ``coco``, ``video``, ``masks``, ``csv``,
+            ``mots``, ``cvat`` or ``label-studio``.
         source: The video.
         classes: The model's class names.
         video_result: Gives the tracks so far; see :class:`YouTubeVISOutput`.
@@ -36,6 +42,7 @@ def open_outputs(
         category_ids: Of each label; label + 1 if None.
         drawer: Draws the frames of ``video``; one without trails if None.
         sound: Let ``video`` have the source's sound.
+        cvat_shapes: See :class:`CVATOutput`.
 
     Returns:
         The outputs in the order of ``paths``.
@@ -43,20 +50,24 @@ def open_outputs(
     Raises:
         InputError: One of them cannot be written; none is left then.
     """
-    make: dict[str, Callable[[str | os.PathLike], Output]] = dict(
-        json=lambda path: YouTubeVISOutput(path, video_result, video_id, category_ids, classes),
-        coco=lambda path: COCOVideoOutput(
+    make: dict[str, Callable[[str | os.PathLike], Output]] = {
+        'json': lambda path: YouTubeVISOutput(path, video_result, video_id, category_ids, classes),
+        'coco': lambda path: COCOVideoOutput(
             path, classes, source.name, source.fps, video_id, category_ids
         ),
-        video=lambda path: VideoOutput(
+        'video': lambda path: VideoOutput(
             path,
             source.fps,
             drawer,
             sample_aspect_ratio=source.sample_aspect_ratio,
             sound=source.sound if sound else None,
         ),
-        masks=PalettePNGOutput,
-    )
+        'masks': PalettePNGOutput,
+        'csv': lambda path: CSVOutput(path, classes),
+        'mots': MOTSOutput,
+        'cvat': lambda path: CVATOutput(path, classes, source.name, cvat_shapes),
+        'label-studio': lambda path: LabelStudioOutput(path, classes, source.name, source.fps),
+    }
     outputs = Outputs([])
     try:
         for kind, path in paths.items():

@@ -1,8 +1,10 @@
 """``mmvis-cl track`` as a newcomer meets it."""
 
+import csv
 import json
 import os
 import signal
+import zipfile
 
 import av
 import numpy as np
@@ -187,6 +189,8 @@ def all_outputs(folder):
     return (
         *('--out-video', folder / 'a.mp4', '--out-json', folder / 'a.json'),
         *('--out-coco', folder / 'coco.json', '--out-masks', folder / 'masks'),
+        *('--out-csv', folder / 'a.csv', '--out-mots', folder / 'a.txt'),
+        *('--out-cvat', folder / 'a.zip', '--out-label-studio', folder / 'ls.json'),
     )
 
 
@@ -199,7 +203,14 @@ def check_partial(folder, frames):
     evaluate_tracks(results, annotations(frames, results))
     assert len(COCO(str(folder / 'coco.json')).dataset['images']) == frames
     assert len(os.listdir(folder / 'masks')) == frames
-    assert sorted(os.listdir(folder)) == ['a.json', 'a.mp4', 'coco.json', 'masks']
+    names = 'a.csv', 'a.json', 'a.mp4', 'a.txt', 'a.zip', 'coco.json', 'ls.json', 'masks'
+    assert sorted(os.listdir(folder)) == list(names)
+    shown = COCO(str(folder / 'coco.json')).dataset['annotations']
+    with open(folder / 'a.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row['identity']) for row in rows] == [a['track_id'] for a in shown]
+    with zipfile.ZipFile(folder / 'a.zip') as archive:
+        assert archive.read('annotations.xml').count(b'<mask ') == len(shown)
 
 
 def test_ctrl_c_leaves_finished_outputs(run, model, folder_source, tmp_path, monkeypatch):

@@ -70,6 +70,7 @@ TABLE = [
     Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
     Row(r'mmvis-cl track-all gt\.json', 'run', TRACK, '--device cpu --workers 0'),
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
+    Row(r'mmvis-cl track .*--out-(cvat|label)', 'parse', TRACK),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl export ', 'parse'),
     Row(r'mmvis-cl (--help|config|info|eval|merge|convert|weights|--version)', 'run'),

@@ -19,18 +19,19 @@ def parse_args() -> argparse.Namespace:
         'annotations',
         nargs='+',
         type=Path,
-        metavar='ANNOTATIONS.xml',
-        help='of one or more tasks, jobs or projects',
+        metavar='ANNOTATIONS',
+        help='annotations.xml, or the zip with it, of one or more tasks, jobs or projects',
     )
     parser.add_argument(
         '--frames', type=Path, required=True, metavar='PATH', help='images or video, see above'
     )
     parser.add_argument(
         '--identity',
-        default='track',
-        metavar='track|group|attribute:NAME',
-        help='what makes shapes one object: a track; a group, for masks, which CVAT exports as '
-        'tracks of one frame; or the same value of an attribute (default: %(default)s)',
+        default='auto',
+        metavar='auto|track|group|attribute:NAME',
+        help='what makes shapes one object: a track; a group, as CVAT exports masks as tracks of '
+        'one frame; the same value of an attribute; or, as auto, groups of masks and tracks of all '
+        'else (default: %(default)s)',
     )
     parser.add_argument(
         '--ignore',
@@ -55,9 +56,9 @@ def main() -> None:
     with one_line_errors():
         check_options(args)
         kind, _, name = args.identity.partition(':')
-        if args.identity not in ('track', 'group') and not (kind == 'attribute' and name):
+        if args.identity not in ('auto', 'track', 'group') and not (kind == 'attribute' and name):
             raise InputError(
-                f'--identity {args.identity}: unknown; give track, group or attribute:NAME'
+                f'--identity {args.identity}: unknown; give auto, track, group or attribute:NAME'
             )
         write(
             args,

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_cvat(
     frames: Path,
     boxes: str = 'refuse',
     ignore: Collection[str] = (),
-    identity: str = 'track',
+    identity: str = 'auto',
     drop_unlabelled: bool = False,
 ) -> Annotations:
     """Read exports of CVAT; each task is a video.
@@ -64,7 +65,8 @@ def read_cvat(
         boxes: What to do with boxes: 'refuse', 'fill' (the mask is the whole box) or 'skip'.
         ignore: Kinds of shapes that have no area and are left out, of ``NO_AREAS``.
         identity: What makes shapes one object: 'track'; 'group' for CVAT's groups, since CVAT
-            exports what was not drawn as a track, such as all masks, as tracks of one frame;
+            exports what was not drawn as a track, such as all masks, as tracks of one frame; 'auto'
+            for groups of masks, and tracks of all else;
             'attribute:NAME' for the value of an attribute. Of one class in each case.
         drop_unlabelled: Leave out the frames for which the export has no shape though an object is
             seen before and after (frames between keyframes, deleted frames), or no image.
@@ -99,10 +101,8 @@ def _parse(path: Path) -> list[_Task]:
     """The tasks of an export, each with its tracks."""
     if not os.path.isfile(path):
         raise InputError(f'{path}: there is no such file; give the annotations.xml of an export')
-    if is_zip(path):
-        raise InputError(f'{path}: is a zip; unpack it and give the annotations.xml in it')
     try:
-        root = ET.fromstring(read_bytes(path, 'MAX_XML_BYTES'))
+        root = ET.fromstring(_read_xml(path))
     except (ET.ParseError, ValueError, LookupError) as error:  # the latter: of its encoding
         raise InputError(f'{path}: not valid XML ({error}); export it again') from error
     meta = root.find('meta')
@@ -136,6 +136,23 @@ def _parse(path: Path) -> list[_Task]:
             )
         tasks[task_id].tracks.append(track)
     return list(tasks.values())
+
+
+def _read_xml(path: Path) -> bytes:
+    """Of a file, or of the zip that CVAT exports."""
+    if not is_zip(path):
+        return read_bytes(path, 'MAX_XML_BYTES')
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = archive.getinfo('annotations.xml').file_size
+            if size > limits.MAX_XML_BYTES:
+                most = f'{size} bytes of XML, the most are {limits.MAX_XML_BYTES}'
+                raise InputError(f'{path}: has {most}; raise MMVIS_CL_MAX_XML_BYTES')
+            return archive.read('annotations.xml')
+    except KeyError as error:
+        raise InputError(f'{path}: has no annotations.xml; give a zip of CVAT, or it') from error
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise InputError(f'{path}: is a broken zip ({error}); export it again') from error
 
 
 def _task(element: ET.Element, path: Path) -> _Task:
@@ -249,7 +266,7 @@ class _Reader:
             dropped='frames without a label or image were left out',
         )
         notes = [f'{self.counts[key]} {text}' for key, text in lines.items() if self.counts[key]]
-        if self.counts['single'] and self.identity == 'track':
+        if self.counts['single'] and self.identity in ('track', 'auto'):
             notes.append(
                 f'{self.counts["single"]} objects are seen in one frame only; CVAT exports what '
                 'was not drawn as a track in this way: if they are the same objects, group them in '
@@ -301,7 +318,9 @@ class _Reader:
     def _key(self, track: ET.Element, shape: ET.Element, label: str, where: str) -> tuple:
         """Of the object that a shape belongs to; begins with its label."""
         group = track.get('group_id')
-        if self.identity == 'track' or (self.identity == 'group' and not group):
+        if self.identity == 'auto' and shape.tag == 'mask' and group not in (None, '', '0'):
+            return label, 'group', group
+        if self.identity in ('track', 'auto') or (self.identity == 'group' and not group):
             return label, 'track', id(track)
         if self.identity == 'group':
             return label, 'group', group

@@ -172,7 +172,9 @@ def test_masks_of_one_object(read):
         + mask(3, 1, '5', 'a', label='person')
         + mask(4, 2, '', 'b')
     )
-    annotations = read(tracks)
+    annotations = read(tracks)  # masks that CVAT has grouped are one object
+    assert [list(t.masks) for t in annotations.videos[0].tracks] == [[0, 1], [1], [2]]
+    annotations = read(tracks, identity='track')
     assert [list(t.masks) for t in annotations.videos[0].tracks] == [[0], [1], [1], [1], [2]]
     assert annotations.notes[0].startswith('5 objects are seen in one frame only')
     annotations = read(tracks, identity='group')
@@ -417,7 +419,14 @@ def test_files_that_are_no_export(tmp_path, frames):
             read_cvat([path], frames)
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('annotations.xml', 'x')
-    with pytest.raises(InputError, match='is a zip; unpack it'):
+    with pytest.raises(InputError, match='not valid XML'):
+        read_cvat([path], frames)
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('other.xml', 'x')
+    with pytest.raises(InputError, match=r'has no annotations\.xml'):
+        read_cvat([path], frames)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(InputError):
         read_cvat([path], frames)
 
 
