@@ -3,6 +3,7 @@
 from mmvis_cl.config_names import find_config
 from mmvis_cl.datasets.video_source import SourceFrame, VideoSource, open_source
 
+from .export_model import export_model
 from .inferencer import VISInferencer
 from .session import TrackingSession
 from .track_all import TrackAll, track_all
@@ -13,6 +14,7 @@ __all__ = [
     'TrackingSession',
     'VISInferencer',
     'VideoSource',
+    'export_model',
     'find_config',
     'open_source',
     'track_all',

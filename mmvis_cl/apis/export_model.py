@@ -1,9 +1,10 @@
 """From a config and a checkpoint to a file that runs without either."""
 
 import os
+from pathlib import Path
 
 from mmvis_cl.errors import InputError
-from mmvis_cl.export.model_file import SUFFIXES
+from mmvis_cl.export.model_file import backend_of, check_batch, is_model_file, padded_size
 
 from .inferencer import VISInferencer
 
@@ -18,18 +19,23 @@ def export_model(
     precision: str = 'fp32',
     backend: str | None = None,
     cfg_options: dict | None = None,
-) -> None:
+) -> list[Path]:
     """Write the image network of a model to a file that ``VISInferencer(weights=out)`` runs.
 
     Args:
         config: See :class:`VISInferencer`.
         weights: See there.
-        out: The file, of the ending of its backend: ``.onnx``, ``.xml`` or ``.pt2``.
-        size: H, W of the padded frames in the network, multiples of 32; any size if None.
+        out: The file, of the ending of its backend: ``.onnx``, ``.xml``, ``.pt2`` or ``.engine``.
+        size: Height and width of the frames in the network, rounded up to multiples of 32; any
+            size if None.
         batch: Frames of a pass; any number if None.
-        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``.
-        backend: ``'onnx'``, ``'openvino'`` or ``'torch'``; by the ending of ``out`` if None.
+        precision: ``'fp32'``, ``'fp16'``, ``'bf16'`` or ``'int8'``; not each backend has each.
+        backend: ``'onnx'``, ``'openvino'``, ``'torch'`` or ``'tensorrt'``; by the ending of ``out``
+            if None.
         cfg_options: See :class:`VISInferencer`.
+
+    Returns:
+        The files that were written, ``out`` last.
 
     Raises:
         InputError: The model cannot be exported so, something is not installed, or the file cannot
@@ -37,13 +43,14 @@ def export_model(
     """
     from mmvis_cl.export.write import describe, export
 
-    if backend is None:
-        backend = SUFFIXES.get(os.path.splitext(os.fspath(out))[1].lower())
-    if backend is None:
-        raise InputError(f'{out}: must end in {", ".join(SUFFIXES)}; name it so')
-    if size is not None and any(side % 32 or side < 64 for side in size):
-        raise InputError(f'size {size}: must be multiples of 32, 64 or more; give such a size')
+    backend = backend_of(out, backend, precision)
+    padded = None if size is None else padded_size(size)
+    check_batch(batch)
+    if is_model_file(weights):
+        raise InputError(
+            f'{os.fspath(weights)}: is exported already; give the checkpoint that it was made from'
+        )
     inferencer = VISInferencer(config, weights, 'cpu', cfg_options=cfg_options, prepare=False)
-    cfg = inferencer.cfg
-    description = describe(inferencer.model, cfg, inferencer.classes, size, batch, precision)
-    export(inferencer.model, description, out, backend)
+    model = inferencer.model
+    description = describe(model, inferencer.cfg, inferencer.classes, padded, batch, precision)
+    return export(model, description, out, backend)

@@ -94,7 +94,6 @@ class VISInferencer:
         cfg_options: dict | None = None,
         prepare: bool = True,
     ) -> None:
-        self.device = _device(device)
         if weights is None:
             raise InputError(
                 'weights: none were given, and an untrained model finds nothing; give a checkpoint'
@@ -105,8 +104,9 @@ class VISInferencer:
                     f'{os.fspath(weights)}: an exported model has its settings in it; leave out '
                     'the config and its options, or export it anew with others'
                 )
-            self._use_file(weights, frames_per_pass)
+            self._use_file(weights, device, frames_per_pass)
             return
+        self.device = _device(device)
         config = config_of_name(weights) if config is None else config
         content = None
         if isinstance(config, Config):
@@ -169,21 +169,26 @@ class VISInferencer:
         self.frames_per_pass = frames_per_pass or model.test_cfg.get('frames_per_pass', default)
         self._session: TrackingSession | None = None
 
-    def _use_file(self, path: str | os.PathLike, frames_per_pass: int | None) -> None:
+    def _use_file(
+        self,
+        path: str | os.PathLike,
+        device: str | torch.device | None,
+        frames_per_pass: int | None,
+    ) -> None:
         """Be the model of an exported file."""
+        compat.set_up_in_tool()
         from mmvis_cl.export.exported_vis import ExportedVIS
+        from mmvis_cl.export.resize import pipeline_of
         from mmvis_cl.export.runtimes import open_model
 
-        runtime = open_model(path, self.device)
-        description = runtime.description
+        runtime = open_model(path, None if device is None else _device(device))
         self.device = torch.device('cpu')  # of what is around the network
-        compat.set_up_in_tool(None)
         with DefaultScope.overwrite_default_scope('mmvis_cl'):
             self.model = ExportedVIS(runtime).eval()
-            self.pipeline = FramePipeline(description.pipeline, self.device)
-        self.classes = tuple(description.classes)
+            self.pipeline = FramePipeline(pipeline_of(runtime.description), self.device)
+        self.classes = tuple(runtime.description.classes)
         self.merge_cfg = None
-        self.frames_per_pass = frames_per_pass or description.batch or 1
+        self.frames_per_pass = frames_per_pass or runtime.description.batch or 1
         self._session = None
 
     def __repr__(self) -> str:

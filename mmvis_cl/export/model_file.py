@@ -1,61 +1,19 @@
-"""What an exported model says of itself, and which files are exported models.
+"""Which files are exported models, what runs them, and what they can be asked to be."""
 
-The description is JSON: what must be known to prepare frames, to select what is found and to
-associate it. It builds only parts of ours that are named here, so that a file stays data.
-"""
-
-import json
 import os
-from typing import Any, NamedTuple
 
-from mmvis_cl.errors import InputError
-from mmvis_cl.version import __version__
+from mmvis_cl.errors import InputError, quoted
 
-FORMAT = 1
-KEY = 'mmvis_cl'  # under which a file has its description
-SUFFIXES = {'.onnx': 'onnx', '.xml': 'openvino', '.pt2': 'torch'}
-# What a description may name; all else would be somebody else's code.
-_TRANSFORMS = {
-    *('LoadFrame', 'LoadImageFromFile', 'LoadTrackAnnotations', 'LoadAnnotations'),
-    *('AlignedResize', 'Resize', 'TransformBroadcaster', 'PackTrackInputs', 'PackVISInputs'),
-}
-_TRACKERS = {'MemoryBankTracker', 'BoxIoUTracker', 'LongTermMemory'}
-
-
-class Description(NamedTuple):
-    """What a file says of itself.
-
-    Attributes:
-        classes (list[str]): names of the labels.
-        preprocessor (dict): arguments of :class:`VISDataPreprocessor`: normalisation, padding.
-        pipeline (list[dict]): from a frame to its size in the network.
-        detector (dict): ``test_cfg`` of the image network.
-        mask_head (dict): arguments of :class:`DynamicMaskHead` that decide how masks are drawn.
-        tracker (dict): a tracker's config.
-        test_cfg (dict): of :class:`ContrastiveVIS`.
-        size (list[int] | None): H, W that the padded frames have; None: any multiples of 32.
-        batch (int | None): frames of a pass; None: any number.
-        precision (str): of the network: fp32, fp16 or bf16.
-        version (str): of mmvis_cl that wrote it.
-        format (int): of this description.
-    """
-
-    classes: list[str]
-    preprocessor: dict
-    pipeline: list[dict]
-    detector: dict
-    mask_head: dict
-    tracker: dict
-    test_cfg: dict
-    size: list[int] | None
-    batch: int | None
-    precision: str = 'fp32'
-    version: str = __version__
-    format: int = FORMAT
-
-    def to_json(self) -> str:
-        """As it is written into a file."""
-        return json.dumps(self._asdict())
+SUFFIXES = {'.onnx': 'onnx', '.xml': 'openvino', '.pt2': 'torch', '.engine': 'tensorrt'}
+PRECISIONS = dict(
+    onnx=('fp32', 'fp16', 'int8'),
+    openvino=('fp32', 'fp16', 'bf16', 'int8'),
+    torch=('fp32', 'bf16'),
+    tensorrt=('fp32', 'fp16', 'bf16'),
+)
+MULTIPLE = 32  # of the sides of padded frames
+LEAST, MOST = 64, 4096  # pixels of a side of padded frames
+MOST_FRAMES = 64  # of a pass
 
 
 def is_model_file(path: str | os.PathLike) -> bool:
@@ -63,77 +21,56 @@ def is_model_file(path: str | os.PathLike) -> bool:
     return os.path.splitext(os.fspath(path))[1].lower() in SUFFIXES
 
 
-def read_description(text: str | None, name: str) -> Description:
-    """What a file says of itself.
+def backend_of(out: str | os.PathLike, backend: str | None, precision: str) -> str:
+    """What runs a file that is to be written.
 
     Args:
-        text: The JSON of its description; None if it has none.
-        name: Of the file.
+        out: The file.
+        backend: What the user asks for; by the ending of the file if None.
+        precision: Of the network.
 
     Raises:
-        InputError: It was not written by ``mmvis-cl export``, by a version whose files we cannot
-            read, or names what a file may not name.
+        InputError: The file must have another ending, or the backend has not the precision.
     """
-    if not text:
+    ending = os.path.splitext(os.fspath(out))[1].lower()
+    found = SUFFIXES.get(ending)
+    if backend is not None and backend not in PRECISIONS:
+        raise InputError(f'backend {quoted(backend)}: give one of {", ".join(PRECISIONS)}')
+    if found is None or (backend is not None and backend != found):
+        endings = [suffix for suffix, kind in SUFFIXES.items() if backend in (None, kind)]
         raise InputError(
-            f'{name}: says nothing of classes and tracker, so mmvis-cl did not write it; write one '
-            'with mmvis-cl export'
+            f'--out {out}: a file of {backend or "an exported model"} must end in '
+            f'{", ".join(endings)}; name it so'
         )
-    try:
-        content = json.loads(text)
-        of_format = content['format']
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{name}: its description is broken; export it again') from error
-    if of_format != FORMAT:
+    if precision not in PRECISIONS[found]:
         raise InputError(
-            f'{name}: is a file of format {of_format!r}, this mmvis_cl {__version__} reads '
-            f'{FORMAT}; '
-            'export it again'
+            f'--precision {precision}: {found} has no such network; give one of '
+            f'{", ".join(PRECISIONS[found])}'
         )
-    if set(content) != set(Description._fields) or not _is_sound(content):
-        raise InputError(f'{name}: its description is broken; export it again')
-    for types, allowed in (
-        (_types(content['pipeline']), _TRANSFORMS),
-        (_types(content['tracker']), _TRACKERS),
-    ):
-        strange = sorted(types - allowed)
-        if strange:
+    return found
+
+
+def padded_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of padded frames for frames of a size: the next multiples of 32.
+
+    Raises:
+        InputError: A side is too small or too large.
+    """
+    for side in size:
+        if not LEAST - MULTIPLE < side <= MOST:
             raise InputError(
-                f'{name}: asks for {strange[0]!r}, which a model file may not; export it again'
+                f'--size {size[0]} {size[1]}: a side must be from {LEAST - MULTIPLE + 1} to {MOST} '
+                'pixels; give such a height and width'
             )
-    return Description(**(content | dict(pipeline=_with_tuples(content['pipeline']))))
+    height, width = (-(-side // MULTIPLE) * MULTIPLE for side in size)
+    return height, width
 
 
-def _is_sound(content: dict[str, Any]) -> bool:
-    size, batch, classes = content['size'], content['batch'], content['classes']
-    dicts = ('preprocessor', 'detector', 'mask_head', 'tracker', 'test_cfg')
-    return (
-        isinstance(classes, list)
-        and bool(classes)
-        and all(isinstance(name, str) for name in classes)
-        and isinstance(content['pipeline'], list)
-        and all(isinstance(content[key], dict) for key in dicts)
-        and (size is None or (isinstance(size, list) and len(size) == 2))
-        and (batch is None or (type(batch) is int and batch > 0))
-    )
+def check_batch(batch: int | None) -> None:
+    """Refuse a number of frames that is none.
 
-
-def _with_tuples(part: Any) -> Any:
-    """Lists of numbers as tuples, which mmcv tells from lists, and JSON does not."""
-    if isinstance(part, dict):
-        return {key: _with_tuples(value) for key, value in part.items()}
-    if isinstance(part, list):
-        if part and all(isinstance(value, (int, float)) for value in part):
-            return tuple(part)
-        return [_with_tuples(value) for value in part]
-    return part
-
-
-def _types(part: object) -> set[str]:
-    """All types that a part of a config names, without their scope."""
-    if isinstance(part, dict):
-        found = {str(part['type']).rpartition('.')[2]} if 'type' in part else set()
-        return found.union(*(_types(value) for value in part.values()))
-    if isinstance(part, (list, tuple)):
-        return set().union(*(_types(value) for value in part))
-    return set()
+    Raises:
+        InputError: It is below 1 or above 64.
+    """
+    if batch is not None and not 1 <= batch <= MOST_FRAMES:
+        raise InputError(f'--batch {batch}: must be from 1 to {MOST_FRAMES}; give such a number')

@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,26 @@ from torch import Tensor
 
 from mmvis_cl.errors import InputError, cannot_write, shortened
 from mmvis_cl.files import finish
+from mmvis_cl.models.dense_heads.dynamic_mask_head import DynamicMaskHead
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 
-from .model_file import KEY, SUFFIXES, Description
-from .network import ExportedNetwork, NetworkOutputs
+from .description import KEY, Description, unsound_field
+from .model_file import MOST, MOST_FRAMES, MULTIPLE
+from .network import OUTPUTS, FrameNetwork, network_of
 from .runtimes import library
 
 OPSET = 20
-MULTIPLE = 32  # what the sides of padded frames are multiples of
-LARGEST = 4096  # pixels of a side of dynamic size
-MOST_FRAMES = 64
 # Where pixels are told apart, and what has no kernel for half precision.
 _FLOAT32 = 'GridSample', 'Range', 'Floor', 'CumSum'
-PRECISIONS = dict(onnx=('fp32', 'fp16'), openvino=('fp32', 'fp16', 'bf16'), torch=('fp32', 'bf16'))
+_QUANTISED = 'MatMul', 'Gemm'
+# Of the model's test_cfg: how PyTorch runs the network.
+_OF_TORCH = 'autocast', 'cuda_graph', 'tf32'
 
 
 def describe(
     model: ContrastiveVIS,
     cfg: Config,
-    classes: tuple[str, ...],
+    classes: Sequence[str],
     size: tuple[int, int] | None,
     batch: int | None,
     precision: str,
@@ -45,86 +46,125 @@ def describe(
         size: H, W of the padded frames; None if any.
         batch: Frames of a pass; None if any.
         precision: Of the network.
+
+    Raises:
+        InputError: The config has something that cannot be said in a file.
     """
-    head = model.detector.mask_head
-    preprocessor = dict(cfg.model.data_preprocessor)
-    preprocessor.pop('type')
-    shape = dict(
-        feat_channels=head.feat_convs[-1].out_channels,
-        dynamic_channels=head.weight_shapes[0][0],
-        feat_stride=head.feat_stride,
-        out_stride=head.out_stride,
-    )
-    of_torch = ('autocast', 'cuda_graph', 'tf32')
-    test_cfg = {key: value for key, value in model.test_cfg.items() if key not in of_torch}
-    plain: Any = Config(
-        dict(
-            pipeline=cfg.test_dataloader.dataset.pipeline,
-            detector=model.detector.test_cfg,
-            tracker=cfg.model.tracker,
-            test_cfg=test_cfg,
-            preprocessor=preprocessor,
+    head = getattr(model.detector, 'mask_head', None)
+    if isinstance(head, DynamicMaskHead):
+        drawn = dict(
+            feat_channels=head.feat_convs[-1].out_channels,
+            dynamic_channels=head.weight_shapes[0][0],
+            feat_stride=head.feat_stride,
+            out_stride=head.out_stride,
         )
+    else:
+        drawn = {}
+    plain: Any = Config(
+        dict(detector=model.detector.test_cfg, tracker=cfg.model.tracker, test_cfg=model.test_cfg)
     ).to_dict()
-    return Description(
+    preprocessor = model.data_preprocessor
+    description = Description(
+        type(model.detector).__name__,
         list(classes),
-        plain['preprocessor'],
-        plain['pipeline'],
+        preprocessor.mean.flatten().tolist(),
+        preprocessor.std.flatten().tolist(),
+        _resize_of(cfg.test_dataloader.dataset.pipeline),
         plain['detector'],
-        shape,
-        plain['tracker'],
-        plain['test_cfg'],
+        drawn,
+        _without_scopes(plain['tracker']),
+        {key: value for key, value in plain['test_cfg'].items() if key not in _OF_TORCH},
         None if size is None else list(size),
         batch,
         precision,
     )
+    wrong = unsound_field(description._asdict())
+    if wrong is not None:
+        raise InputError(
+            f'export: the {wrong} of this config is none that a file can hold; take that of a '
+            'config in configs/vis_cl or configs/ctvis'
+        )
+    if preprocessor.pad_size_divisor != MULTIPLE or not preprocessor._channel_conversion:
+        raise InputError(
+            'export: model.data_preprocessor must have pad_size_divisor=32 and bgr_to_rgb=True; '
+            'set them'
+        )
+    return description
+
+
+def _resize_of(pipeline: list[dict]) -> dict:
+    """The one step of a test pipeline that is not loading or packing."""
+    steps = [step for outer in pipeline for step in outer.get('transforms', [outer])]
+    kinds = [str(step['type']).rpartition('.')[2] for step in steps]
+    others = [
+        (kind, step)
+        for kind, step in zip(kinds, steps, strict=True)
+        if not kind.startswith(('Load', 'Pack'))
+    ]
+    known = {'type', 'scale', 'keep_ratio'}
+    if len(others) != 1 or not set(others[0][1]) <= known or 'scale' not in others[0][1]:
+        names = ', '.join(kind for kind, _ in others) or 'nothing'
+        raise InputError(
+            f'export: the test pipeline has {names} between loading and packing; a file can hold '
+            'one AlignedResize or Resize with scale and keep_ratio, so take the others out'
+        )
+    ((kind, step),) = others
+    scale = step['scale']
+    return dict(
+        type=kind,
+        scale=[scale, scale] if isinstance(scale, int) else list(scale),
+        keep_ratio=step.get('keep_ratio', kind == 'AlignedResize'),
+    )
+
+
+def _without_scopes(part: dict) -> dict:
+    """A part of a config, whose types have their names alone."""
+    part = {k: _without_scopes(v) if isinstance(v, dict) else v for k, v in part.items()}
+    if isinstance(part.get('type'), str):
+        part['type'] = part['type'].removeprefix('mmvis_cl.')
+    return part
 
 
 def export(
     model: ContrastiveVIS, description: Description, out: str | os.PathLike, backend: str
-) -> None:
+) -> list[Path]:
     """Write a file; it gets its name when it is whole.
 
     Args:
         model: In float32, not prepared for inference.
         description: See :func:`describe`.
-        out: The file, with the ending of the backend: .onnx, .xml, .pt2.
-        backend: 'onnx', 'openvino' or 'torch'.
+        out: The file, with the ending of the backend.
+        backend: 'onnx', 'openvino', 'torch' or 'tensorrt'.
+
+    Returns:
+        The files that were written, ``out`` last.
 
     Raises:
-        InputError: The model has a network that cannot be exported, a program is not installed, the
-            backend has not the precision, or the file cannot be written.
+        InputError: The model has a network that cannot be exported, a program is not installed, or
+            the file cannot be written.
     """
     out = Path(out)
-    if SUFFIXES.get(out.suffix.lower()) != backend:
-        ending = next(suffix for suffix, kind in SUFFIXES.items() if kind == backend)
-        raise InputError(f'--out {out}: a file of {backend} ends in {ending}; name it so')
-    if description.precision not in PRECISIONS[backend]:
-        raise InputError(
-            f'--precision {description.precision}: {backend} has none of it on a CPU; give one of '
-            f'{", ".join(PRECISIONS[backend])}'
-        )
     if backend != 'torch':
         library('onnx', 'onnx', f'--backend {backend}')
         library('onnxscript', 'onnx', f'--backend {backend}')
-    if backend == 'openvino':
-        library('openvino', 'openvino', '--backend openvino')
-    network = ExportedNetwork(model).eval()
-    program = _traced(network, description)
+    for name in {'openvino', 'tensorrt'} & {backend}:
+        library(name, name, f'--backend {backend}')
+    program = _traced(network_of(model), description)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix='.unfinished-', dir=out.parent) as folder:
             part = Path(folder) / out.name
-            writers = dict(onnx=_write_onnx, openvino=_write_openvino, torch=_write_torch)
-            writers[backend](program, part, description)
+            _WRITERS[backend](program, part, description)
             # what a file needs beside it goes first
-            for file in sorted(Path(folder).iterdir(), key=lambda file: file == part):
+            files = sorted(Path(folder).iterdir(), key=lambda file: file == part)
+            for file in files:
                 finish(file, out.with_name(file.name))
     except OSError as error:
         raise cannot_write(out, error) from error
+    return [out.with_name(file.name) for file in files]
 
 
-def _traced(network: ExportedNetwork, description: Description) -> torch.export.ExportedProgram:
+def _traced(network: FrameNetwork, description: Description) -> torch.export.ExportedProgram:
     """The network as a graph, of any or a fixed number and size of frames."""
     from torch.export import Dim
 
@@ -135,14 +175,14 @@ def _traced(network: ExportedNetwork, description: Description) -> torch.export.
     if description.batch is None:
         dynamic[0] = Dim('batch', min=1, max=MOST_FRAMES)
     if description.size is None:
-        most = LARGEST // MULTIPLE
+        most = MOST // MULTIPLE
         dynamic[2] = MULTIPLE * Dim('rows', min=2, max=most)
         dynamic[3] = MULTIPLE * Dim('columns', min=2, max=most)
-    autocast = description.precision == 'bf16'
+    half = description.precision == 'bf16'
     try:
         with torch.no_grad():
             return torch.export.export(
-                _Autocast(network) if autocast else network,
+                _Autocast(network) if half else network,
                 (frames, size),
                 dynamic_shapes=(dynamic, {}),
                 strict=False,
@@ -150,55 +190,74 @@ def _traced(network: ExportedNetwork, description: Description) -> torch.export.
     except Exception as error:  # of the compiler, which has many
         raise InputError(
             f'torch {torch.__version__} cannot trace this network ({shortened(error, 200)}); '
-            'export it with a --size, or with a newer torch'
+            'export it with a --size and a --batch, or with a newer torch'
         ) from error
 
 
 class _Autocast(torch.nn.Module):
     """A network in bfloat16, but for what autocast leaves in float32."""
 
-    def __init__(self, network: ExportedNetwork) -> None:
+    def __init__(self, network: FrameNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, frames: Tensor, size: Tensor) -> NetworkOutputs:
+    def forward(self, frames: Tensor, size: Tensor) -> tuple[Tensor, ...]:
         with torch.autocast(frames.device.type, torch.bfloat16):
             found = self.network(frames, size)
-        return NetworkOutputs(*(output.float() for output in found))
-
-
-def _onnx_of(program: torch.export.ExportedProgram, description: Description) -> Any:
-    for name in ('onnxscript', 'onnx_ir'):  # they tell of each constant that they do not fold
-        logging.getLogger(name).setLevel(logging.ERROR)
-    written = torch.onnx.export(
-        program,
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=['frames', 'size'],
-        output_names=list(NetworkOutputs._fields),
-        verbose=False,
-    )
-    model = written.model
-    model.metadata_props[KEY] = description.to_json()
-    return written
+        return tuple(output.float() for output in found)
 
 
 def _write_onnx(
     program: torch.export.ExportedProgram, part: Path, description: Description
 ) -> None:
-    written = _onnx_of(program, description)
+    for name in ('onnxscript', 'onnx_ir'):  # they tell of each constant that they do not fold
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        written = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=['frames', 'size'],
+            output_names=list(OUTPUTS[description.network]),
+            verbose=False,
+        )
+    except Exception as error:  # of the exporter, which has many
+        raise InputError(
+            f"torch {torch.__version__} cannot write this network's operations as ONNX "
+            f'({shortened(error, 200)}); use another backbone, or a newer torch and onnxscript'
+        ) from error
+    written.model.metadata_props[KEY] = description.to_json()
     # a protocol buffer has at most 2 GB: larger weights go into a file beside it
     weights = sum(value.nbytes for value in program.state_dict.values())
     written.save(str(part), external_data=weights > 1.5e9)
     if description.precision == 'fp16':
-        onnx = library('onnx', 'onnx', '--precision fp16')
-        float16 = library('onnxruntime.transformers.float16', 'onnx', '--precision fp16')
-        half = float16.convert_float_to_float16(
-            onnx.load(str(part)),
-            keep_io_types=True,
-            op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_FLOAT32],
-        )
-        onnx.save(half, str(part))
+        _halve(part)
+    elif description.precision == 'int8':
+        _quantise(part)
+
+
+def _halve(file: Path) -> None:
+    """Most of an ONNX file in half precision; inputs and outputs stay in float32."""
+    onnx = library('onnx', 'onnx', '--precision fp16')
+    float16 = library('onnxruntime.transformers.float16', 'onnx', '--precision fp16')
+    half = float16.convert_float_to_float16(
+        onnx.load(str(file)),
+        keep_io_types=True,
+        op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_FLOAT32],
+    )
+    onnx.save(half, str(file))
+
+
+def _quantise(file: Path) -> None:
+    """The products of an ONNX file in int8: weights as they are kept, inputs as they come."""
+    quantization = library('onnxruntime.quantization', 'onnx', '--precision int8')
+    quantization.quantize_dynamic(
+        str(file),
+        str(file),
+        op_types_to_quantize=list(_QUANTISED),
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+    )
 
 
 def _write_openvino(
@@ -206,24 +265,35 @@ def _write_openvino(
 ) -> None:
     openvino = library('openvino', 'openvino', '--backend openvino')
     between = part.with_suffix('.onnx')
-    plain = description._replace(precision='fp32')
-    _write_onnx(program, between, plain)
+    int8 = description.precision == 'int8'
+    _write_onnx(program, between, description._replace(precision='int8' if int8 else 'fp32'))
     model = openvino.convert_model(str(between))
-    between.unlink()
     model.set_rt_info(description.to_json(), [KEY])
     openvino.save_model(model, str(part), compress_to_fp16=description.precision == 'fp16')
+    for file in part.parent.glob(f'{between.name}*'):
+        file.unlink()
 
 
 def _write_torch(
     program: torch.export.ExportedProgram, part: Path, description: Description
 ) -> None:
-    try:
-        torch._inductor.aoti_compile_and_package(program, package_path=str(part))
-    except Exception as error:  # of the compilers, of which the second may be missing
-        raise InputError(
-            f'torch {torch.__version__} cannot compile the network ({shortened(error, 200)}); it '
-            'needs a C++ compiler, as g++'
-        ) from error
-    with zipfile.ZipFile(part, 'a') as archive:
-        folder = archive.namelist()[0].partition('/')[0]
-        archive.writestr(f'{folder}/extra/{KEY}.json', description.to_json())
+    from .torch_file import write_package
+
+    write_package(program, part, description)
+
+
+def _write_tensorrt(
+    program: torch.export.ExportedProgram, part: Path, description: Description
+) -> None:
+    from .tensorrt_file import write_engine
+
+    between = part.with_suffix('.onnx')
+    _write_onnx(program, between, description._replace(precision='fp32'))
+    write_engine(between, part, description)
+    for file in part.parent.glob(f'{between.name}*'):
+        file.unlink()
+
+
+_WRITERS = dict(
+    onnx=_write_onnx, openvino=_write_openvino, torch=_write_torch, tensorrt=_write_tensorrt
+)
