@@ -174,7 +174,8 @@ def _is_sound(content: dict, key: str) -> bool:
     if not _fits(value, _FIELDS[key]):
         return False
     if isinstance(value, list):
-        return bool(value) and len(value) == _LENGTHS.get(key, len(value))
+        right = bool(value) and len(value) == _LENGTHS.get(key, len(value))
+        return right and (key != 'std' or min(value) > 0)
     if key == 'resize':
         return len(value['scale']) == 2
     if key == 'mask_head':

@@ -18,6 +18,7 @@ from mmvis_cl.models.detectors.query_mask_former import QueryMaskFormer, mask_bo
 from mmvis_cl.models.vis.contrastive_vis import ContrastiveVIS
 from mmvis_cl.registry import MODELS
 
+from .model_file import LEAST, MOST, MOST_FRAMES
 from .network import OUTPUTS
 from .runtimes import Runtime
 
@@ -71,12 +72,14 @@ class ExportedDetector(ImageNetwork, nn.Module):
         """
         description = self.runtime.description
         h, w = samples[0].img_shape[:2]
-        if description.size is not None:
+        if description.size is None:
+            inputs = _within_bounds(inputs)
+        else:
             inputs = _of_size(inputs, (h, w), description.size)
-        step = description.batch or len(inputs)
+        step = description.batch or min(len(inputs), MOST_FRAMES)
         found = []
         for part in inputs.split(step):
-            rest = step - len(part)
+            rest = (description.batch or len(part)) - len(part)
             frames = torch.cat((part, part[-1:].expand(rest, -1, -1, -1))) if rest else part
             arrays = self.runtime(frames.contiguous().numpy(), np.array([h, w]))
             found.append([torch.from_numpy(array)[: len(part)].float() for array in arrays])
@@ -231,5 +234,20 @@ def _of_size(frames: Tensor, size: tuple[int, int], wanted: list[int]) -> Tensor
             f'a frame is {size[0]}x{size[1]} in the network (height x width), the model file takes '
             f'{height}x{width} at most; export one with --dynamic, or a larger --size'
         )
+    return _padded(frames[..., :height, :width], height, width)
+
+
+def _within_bounds(frames: Tensor) -> Tensor:
+    """Frames (B, 3, H, W) of sides that a file of any size takes."""
+    height, width = frames.shape[-2:]
+    if max(height, width) > MOST:
+        raise InputError(
+            f'a frame has {height}x{width} pixels in the network (height x width), the model file '
+            f'takes {MOST} at most; give smaller frames'
+        )
+    return _padded(frames, LEAST, LEAST)
+
+
+def _padded(frames: Tensor, height: int, width: int) -> Tensor:
     below, right = height - frames.shape[-2], width - frames.shape[-1]
-    return F.pad(frames[..., :height, :width], (0, max(right, 0), 0, max(below, 0)))
+    return F.pad(frames, (0, max(right, 0), 0, max(below, 0)))

@@ -35,7 +35,9 @@ def backend_of(out: str | os.PathLike, backend: str | None, precision: str) -> s
     ending = os.path.splitext(os.fspath(out))[1].lower()
     found = SUFFIXES.get(ending)
     if backend is not None and backend not in PRECISIONS:
-        raise InputError(f'backend {quoted(backend)}: give one of {", ".join(PRECISIONS)}')
+        raise InputError(
+            f'backend {quoted(backend)}: there is none; give one of {", ".join(PRECISIONS)}'
+        )
     if found is None or (backend is not None and backend != found):
         endings = [suffix for suffix, kind in SUFFIXES.items() if backend in (None, kind)]
         raise InputError(

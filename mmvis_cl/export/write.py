@@ -226,6 +226,9 @@ def _write_onnx(
             f"torch {torch.__version__} cannot write this network's operations as ONNX "
             f'({shortened(error, 200)}); use another backbone, or a newer torch and onnxscript'
         ) from error
+    graph = written.model.graph
+    for one in (graph, *graph.all_nodes()):  # where each comes from, with our paths
+        one.metadata_props.clear()
     written.model.metadata_props[KEY] = description.to_json()
     # a protocol buffer has at most 2 GB: larger weights go into a file beside it
     weights = sum(value.nbytes for value in program.state_dict.values())

@@ -281,6 +281,7 @@ def folder(tmp_path_factory):
     # what only init_weights() fills is whatever lay in the memory
     weights = {k: v.nan_to_num(0, 0, 0).clamp(-9, 9) for k, v in model.state_dict().items()}
     torch.save(dict(state_dict=weights), root / 'CHECKPOINT')
+    (root / 'model.onnx').symlink_to(ROOT / 'tests' / 'data' / 'exported_format_1.onnx')
     keys = json.loads(str(load('idol_r50_hidden64')['ref_keys_json']))
     torch.save(release_state_dict(keys), root / 'DOWNLOADED.pth')
     log = root / 'work_dirs' / 'demo' / '20260101_000000' / 'vis_data'

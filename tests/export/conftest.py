@@ -36,7 +36,7 @@ model = dict(
         test_cfg=dict(score_thr=0.0),
     ),
     tracker=dict(first_thr=0.0, new_thr=0.0),
-    test_cfg=dict(mask_nms_thr=0.9),
+    test_cfg=dict(mask_nms_thr=1.0),
 )
 """
 

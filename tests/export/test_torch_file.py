@@ -41,8 +41,6 @@ def test_a_package_says_what_it_is_and_runs(tmp_path, monkeypatch):
         runtime(frames.numpy(), size.numpy()), Small()(frames, size), strict=True
     ):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    with pytest.raises(InputError, match=r'a\.pt2: torch cannot run it on these frames'):
-        runtime(np.zeros((1, 3, 9, 9), np.float32), size.numpy())
     with pytest.raises(InputError, match='give --device cpu'):
         torch_file.open_file(str(file), torch.device('cuda'))
     file.write_bytes(file.read_bytes()[:-40])
