@@ -1,7 +1,6 @@
 """Annotations made with CVAT: its format "CVAT for video 1.1"."""
 
 import bisect
-import math
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmvis_cl import limits
@@ -19,6 +17,7 @@ from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.files import is_zip
 from mmvis_cl.json_file import read_bytes
 
+from .cvat_shapes import corners, is_set, mask_of_rle, number_of, whole
 from .drawn_shapes import fill_box, fill_ellipse
 from .frame_files import ImageFrames, VideoFrames, find_video, pick_images
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
@@ -283,11 +282,11 @@ class _Reader:
         by_frame = {}
         for shape in track:
             if shape.tag in AREAS + NO_AREAS:
-                by_frame.setdefault(_whole(shape, 'frame', where), []).append(shape)
+                by_frame.setdefault(whole(shape, 'frame', where), []).append(shape)
         last, unlabelled = None, set()  # last: place of the last frame in which it was seen
         for number, shapes in sorted(by_frame.items()):
             here = f'{where}, frame {quoted(number)}'
-            seen = [shape for shape in shapes if not _is_set(shape, 'outside')]
+            seen = [shape for shape in shapes if not is_set(shape, 'outside')]
             if seen and number not in task.frames:
                 raise InputError(
                     f'{here}: the task has the frames {task.frames[0]} to {task.frames[-1]}'
@@ -343,12 +342,12 @@ class _Reader:
             self.counts['ignored'] += 1
             return None
         if shape.tag == 'mask':
-            return _mask_of_rle(shape, size, where)
+            return mask_of_rle(shape, size, where)
         if shape.tag == 'polygon':
-            return polygons_to_rle([_corners(shape, where)], *size, where)
-        degrees = _number(shape, 'rotation', where) if shape.get('rotation') else 0.0
+            return polygons_to_rle([corners(shape, where)], *size, where)
+        degrees = number_of(shape, 'rotation', where) if shape.get('rotation') else 0.0
         if shape.tag == 'ellipse':
-            cx, cy, rx, ry = (_number(shape, key, where) for key in ('cx', 'cy', 'rx', 'ry'))
+            cx, cy, rx, ry = (number_of(shape, key, where) for key in ('cx', 'cy', 'rx', 'ry'))
             return fill_ellipse((cx, cy), (rx, ry), size, where, degrees)
         if self.boxes == 'refuse':
             raise InputError(
@@ -359,7 +358,7 @@ class _Reader:
             self.counts['skipped'] += 1
             return None
         self.counts['filled'] += 1
-        x1, y1, x2, y2 = (_number(shape, key, where) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
+        x1, y1, x2, y2 = (number_of(shape, key, where) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
         return fill_box((x1, y1, x2 - x1, y2 - y1), size, where, degrees)
 
 
@@ -374,7 +373,7 @@ def _one_of(shapes: list[ET.Element], where: str) -> ET.Element:
     Where two jobs of a task meet, or tracks were joined, CVAT exports a shape twice, or an
     interpolated one beside the keyframe.
     """
-    chosen = [shape for shape in shapes if _is_set(shape, 'keyframe')] or shapes
+    chosen = [shape for shape in shapes if is_set(shape, 'keyframe')] or shapes
     for shape in chosen[1:]:
         if _drawn(shape) != _drawn(chosen[0]):
             raise InputError(
@@ -385,65 +384,3 @@ def _one_of(shapes: list[ET.Element], where: str) -> ET.Element:
 
 def _drawn(shape: ET.Element) -> tuple[str, dict]:
     return shape.tag, {key: v for key, v in shape.attrib.items() if key not in BOOKKEEPING}
-
-
-def _is_set(shape: ET.Element, flag: str) -> bool:
-    return shape.get(flag, '').strip().lower() in ('1', 'true')
-
-
-def _number(shape: ET.Element, key: str, where: str) -> float:
-    try:
-        value = float(shape.get(key, ''))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(
-            f'{where}: {key}={quoted(shape.get(key))} of a {shape.tag} is no number; export it '
-            'again'
-        )
-    return value
-
-
-def _whole(shape: ET.Element, key: str, where: str) -> int:
-    value = _number(shape, key, where)
-    if value != int(value):
-        raise InputError(
-            f'{where}: {key}={quoted(shape.get(key))} of a {shape.tag} is no whole number; export '
-            'it again'
-        )
-    return int(value)
-
-
-def _corners(shape: ET.Element, where: str) -> np.ndarray:
-    """Of a polygon: x1, y1, x2, y2, ..."""
-    try:
-        pairs = [pair.split(',') for pair in shape.get('points', '').split(';')]
-        return np.array([(float(x), float(y)) for x, y in pairs]).reshape(-1)
-    except ValueError as error:
-        raise InputError(
-            f'{where}: the points of the polygon are broken ({error}); export it again'
-        ) from error
-
-
-def _mask_of_rle(shape: ET.Element, size: tuple[int, int], where: str) -> dict:
-    """CVAT's RLE goes row by row over the box of the mask, and starts with background."""
-    left, top, width, height = (
-        _whole(shape, key, where) for key in ('left', 'top', 'width', 'height')
-    )
-    if left < 0 or top < 0 or width < 1 or height < 1:
-        raise InputError(f'{where}: the mask lies outside of the frame; export it again')
-    if top + height > size[0] or left + width > size[1]:
-        raise InputError(
-            f'{where}: the mask goes to {left + width}x{top + height}, the frame is only '
-            f'{size[1]}x{size[0]} (width x height); export it again'
-        )
-    try:
-        counts = [int(count) for count in shape.get('rle', '').split(',')]
-        if min(counts) < 0 or sum(counts) != width * height:
-            raise ValueError(f'{quoted(sum(counts))} pixels for {width}x{height}')
-    except ValueError as error:
-        raise InputError(f'{where}: the RLE is broken ({error}); export it again') from error
-    pixels = np.zeros(size, np.uint8, order='F')
-    inside = np.repeat(np.arange(len(counts)) % 2, counts)
-    pixels[top : top + height, left : left + width] = inside.reshape(height, width)
-    return mask_utils.encode(pixels)
