@@ -64,9 +64,10 @@ def read_cvat(
         boxes: What to do with boxes: 'refuse', 'fill' (the mask is the whole box) or 'skip'.
         ignore: Kinds of shapes that have no area and are left out, of ``NO_AREAS``.
         identity: What makes shapes one object: 'track'; 'group' for CVAT's groups, since CVAT
-            exports what was not drawn as a track, such as all masks, as tracks of one frame; 'auto'
-            for groups of masks, and tracks of all else;
-            'attribute:NAME' for the value of an attribute. Of one class in each case.
+            exports what was not drawn as a track, such as all masks, as tracks of one frame;
+            'attribute:NAME' for the value of an attribute; 'auto' for the attribute ``identity`` of
+            a mask, where it has none or is no mask the group, and where that has none the track. Of
+            one class in each case.
         drop_unlabelled: Leave out the frames for which the export has no shape though an object is
             seen before and after (frames between keyframes, deleted frames), or no image.
 
@@ -209,7 +210,9 @@ class _Reader:
         self.ignore = ignore
         self.identity = identity
         self.drop_unlabelled = drop_unlabelled
-        self.counts = dict.fromkeys(('filled', 'skipped', 'ignored', 'dropped', 'single'), 0)
+        self.grouped: dict[tuple[str, str], set[int]] = {}  # tracks of each group of a task
+        kinds = ('filled', 'skipped', 'ignored', 'dropped', 'single', 'joined')
+        self.counts = dict.fromkeys(kinds, 0)
 
     def video(self, task: _Task, place: Path) -> AnnotatedVideo:
         images, missing = None, set()
@@ -228,8 +231,10 @@ class _Reader:
             if first_missing is not None:
                 missing = set(task.frames) - set(images)
         objects, unlabelled = {}, set()
+        self.grouped.clear()
         for track in task.tracks:
             unlabelled |= self._read_track(task, track, objects)
+        self.counts['joined'] += sum(len(tracks) > 1 for tracks in self.grouped.values())
         dropped = missing | unlabelled
         numbers = [number for number in task.frames if number not in dropped]
         if not numbers or task.size is None:
@@ -265,6 +270,11 @@ class _Reader:
             dropped='frames without a label or image were left out',
         )
         notes = [f'{self.counts[key]} {text}' for key, text in lines.items() if self.counts[key]]
+        if self.counts['joined'] and self.identity == 'auto':
+            notes.append(
+                f'{self.counts["joined"]} objects are groups of tracks; with --identity track each '
+                'track is an object'
+            )
         if self.counts['single'] and self.identity in ('track', 'auto'):
             notes.append(
                 f'{self.counts["single"]} objects are seen in one frame only; CVAT exports what '
@@ -317,19 +327,21 @@ class _Reader:
     def _key(self, track: ET.Element, shape: ET.Element, label: str, where: str) -> tuple:
         """Of the object that a shape belongs to; begins with its label."""
         group = track.get('group_id')
-        if self.identity == 'auto' and shape.tag == 'mask' and group not in (None, '', '0'):
-            return label, 'group', group
-        if self.identity in ('track', 'auto') or (self.identity == 'group' and not group):
-            return label, 'track', id(track)
-        if self.identity == 'group':
-            return label, 'group', group
         name = self.identity.removeprefix('attribute:')
+        if self.identity == 'auto' and shape.tag == 'mask':
+            name = 'identity'
         for attribute in shape.findall('attribute'):
             if attribute.get('name') == name and (attribute.text or '').strip():
                 return label, 'attribute', attribute.text.strip()
-        raise InputError(
-            f'{where}: has no attribute {name!r}; fill it in in CVAT, or take another --identity'
-        )
+        if self.identity.startswith('attribute:'):
+            raise InputError(
+                f'{where}: has no attribute {name!r}; fill it in in CVAT, or take another '
+                '--identity'
+            )
+        if self.identity in ('auto', 'group') and group not in (None, '', '0'):
+            self.grouped.setdefault((label, group), set()).add(id(track))
+            return label, 'group', group
+        return label, 'track', id(track)
 
     def _mask(self, shape: ET.Element, size: tuple[int, int], where: str) -> dict | None:
         """COCO RLE of a shape; None if it is left out."""
