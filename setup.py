@@ -74,7 +74,11 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmvis_cl', 'mmvis_cl.*']),
-    package_data={'mmvis_cl': ['py.typed'], 'mmvis_cl.ops': ['*.c']},
+    package_data={
+        'mmvis_cl': ['py.typed'],
+        'mmvis_cl.ops': ['*.c'],
+        'mmvis_cl.report': ['*.css', '*.js'],
+    },
     py_modules=['mmvis_cl_mmcv_ext', 'mmvis_cl_command'],
     entry_points={'console_scripts': ['mmvis-cl = mmvis_cl_command:main']},
     install_requires=requirements('runtime.txt'),

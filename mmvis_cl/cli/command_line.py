@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mmvis_cl import compat, errors
-from mmvis_cl.cli import config, convert, evaluate, export, info, merge, track, track_all, weights
+from mmvis_cl.cli import (
+    config,
+    convert,
+    evaluate,
+    export,
+    info,
+    merge,
+    report,
+    track,
+    track_all,
+    weights,
+)
 from mmvis_cl.version import __version__
 
 COMMANDS = {
@@ -15,6 +26,7 @@ COMMANDS = {
     'convert': convert,
     'eval': evaluate,
     'merge': merge,
+    'report': report,
     'weights': weights,
     'export': export,
     'config': config,

@@ -39,7 +39,7 @@ API_PAGES = {
     'checkpoints': ('Checkpoints', ['checkpoints', 'weights']),
     'datasets': ('Data', ['datasets']),
     'structures': ('Structures', ['structures']),
-    'evaluation': ('Evaluation', ['evaluation']),
+    'evaluation': ('Evaluation', ['evaluation', 'report']),
     'engine': ('Engine', ['engine', 'config']),
     'outputs': ('Outputs and drawing', ['outputs', 'visualization']),
 }
