@@ -73,7 +73,7 @@ TABLE = [
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl export ', 'parse'),
-    Row(r'mmvis-cl (--help|config|info|eval|merge|convert|weights|--version)', 'run'),
+    Row(r'mmvis-cl (--help|config|info|eval|merge|report|convert|weights|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
     Row(rf'python tools/train\.py {SMALL}', 'run', {}, FEW),
     Row(rf'python tools/test\.py {SMALL}', 'run', {}, NO_PROCESSES),
