@@ -31,7 +31,7 @@ ALLOWED = {
     'tools/build_ops.py': 'wheels in a cache of its own',
     'tools/benchmarks/gpu_report.py': 'needs no mmvis_cl; a temporary name of its own',
     'tools/benchmarks/loading.py': 'data for a benchmark, in a temporary folder',
-    'tools/benchmarks/clip_training.py': 'a log, which grows',
+    'tools/benchmarks/training_runs.py': 'a log, which grows',
     'tools/benchmarks/identities.py': 'results for a moment, in a temporary folder',
     'tools/benchmarks/many_videos.py': 'weights for a benchmark, in a temporary folder',
     'tools/benchmarks/files.py': 'weights for a benchmark, in a temporary folder',
