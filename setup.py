@@ -74,13 +74,17 @@ setup(
     ],
     python_requires='>=3.10',
     packages=find_packages(include=['mmvis_cl', 'mmvis_cl.*']),
-    package_data={'mmvis_cl': ['py.typed'], 'mmvis_cl.ops': ['*.c']},
+    package_data={
+        'mmvis_cl': ['py.typed'],
+        'mmvis_cl.ops': ['*.c'],
+        'mmvis_cl.report': ['*.css', '*.js'],
+    },
     py_modules=['mmvis_cl_mmcv_ext', 'mmvis_cl_command'],
     entry_points={'console_scripts': ['mmvis-cl = mmvis_cl_command:main']},
     install_requires=requirements('runtime.txt'),
     extras_require={
         name: requirements(f'{name}.txt')
-        for name in ('dev', 'docs', 'measures', 'onnx', 'openvino', 'ray', 'remote')
+        for name in ('app', 'dev', 'docs', 'measures', 'onnx', 'openvino', 'ray', 'remote')
     },
     cmdclass={'build_py': BuildPy},
 )

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from mmengine.runner import Runner
 
 
+LOGGERS = dict(
+    tensorboard='TensorboardVisBackend', wandb='WandbVisBackend', mlflow='MLflowVisBackend'
+)
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='config file')
@@ -45,6 +50,13 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='mixed precision: bfloat16, the losses in float32 (GPU only)',
     )
+    parser.add_argument(
+        '--logger',
+        nargs='+',
+        choices=sorted(LOGGERS),
+        default=[],
+        help='write curves, and a few tracked frames at each validation, for these too',
+    )
     return parse_run_args(parser, example='optim_wrapper.optimizer.lr=5e-5')
 
 
@@ -58,6 +70,14 @@ def save_on_bad_input(runner: 'Runner') -> None:
         return
     path = save_now(runner, runner.iter)
     runner.logger.info(f'saved {path} before stopping: mend the input and go on with --resume')
+
+
+def use_loggers(cfg: 'Config', names: list[str]) -> None:
+    """Give curves and tracked frames to the backends of mmengine with these names."""
+    backends = cfg.visualizer.setdefault('vis_backends', [])
+    there = {backend['type'] for backend in backends}
+    backends += [dict(type=LOGGERS[name]) for name in names if LOGGERS[name] not in there]
+    cfg.custom_hooks = [*cfg.get('custom_hooks', ()), dict(type='mmvis_cl.TrackedFramesHook')]
 
 
 def use_mixed_precision(cfg: 'Config') -> None:
@@ -112,6 +132,8 @@ def main() -> None:
             last = os.path.join(cfg.work_dir, 'last_checkpoint')
             start = last if os.path.isfile(last) else None
         check_checkpoint_is_there(start)
+        if args.logger:
+            use_loggers(cfg, args.logger)
         if args.amp:
             compat.set_up_in_tool()
             use_mixed_precision(cfg)

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from mmvis_cl import compat, errors
-from mmvis_cl.cli import config, convert, evaluate, export, info, merge, track, track_all, weights
+from mmvis_cl.cli import (
+    active,
+    app,
+    config,
+    convert,
+    evaluate,
+    export,
+    info,
+    merge,
+    report,
+    track,
+    track_all,
+    weights,
+)
 from mmvis_cl.version import __version__
 
 COMMANDS = {
@@ -15,6 +28,9 @@ COMMANDS = {
     'convert': convert,
     'eval': evaluate,
     'merge': merge,
+    'report': report,
+    'active': active,
+    'app': app,
     'weights': weights,
     'export': export,
     'config': config,

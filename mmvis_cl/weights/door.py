@@ -43,6 +43,8 @@ def check_name(given: str, option: str = '') -> None:
         return
     known = KNOWN.get(given)
     if known is None:
+        if os.sep in given or '.' in given:  # no name has one
+            raise InputError(f'{option}{given}: there is no such checkpoint')
         near = difflib.get_close_matches(given, KNOWN, n=1, cutoff=0.75)
         guess = f'did you mean {near[0]}?' if near else 'mmvis-cl weights lists the names'
         raise InputError(

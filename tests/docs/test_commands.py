@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -32,8 +33,11 @@ NO_PROCESSES = '--cfg-options ' + ' '.join(
     for split in ('train', 'val', 'test')
     for key in ('num_workers=0', 'persistent_workers=False')
 )
-FEW = f"""{NO_PROCESSES} train_cfg.max_iters=1 train_cfg.val_interval=1
-    train_dataloader.batch_size=1 model.detector.num_queries=12"""
+FEW_OF_ALL_QUERIES = f"""{NO_PROCESSES} train_cfg.max_iters=1 train_cfg.val_interval=1
+    train_dataloader.batch_size=1"""
+FEW = f'{FEW_OF_ALL_QUERIES} model.detector.num_queries=12'
+FOUND = """--max-frames 3 --limit 2 --device cpu --workers 0
+    --cfg-options model.detector.test_cfg.max_per_img=5"""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,16 @@ TABLE = [
     Row(r'tools/benchmarks/ladder\.sh ', 'program'),
     Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
     Row(r'mmvis-cl track-all gt\.json', 'run', TRACK, '--device cpu --workers 0'),
+    # weights that find something, for the round of labelling
+    Row(
+        r'mmvis-cl track-all data/moving_shapes', 'run', TRACK | {'CHECKPOINT': 'CONFIDENT'}, FOUND
+    ),
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
-    Row(r'mmvis-cl track .*--out-(cvat|label)', 'parse', TRACK),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl export ', 'parse'),
-    Row(r'mmvis-cl (--help|config|info|eval|merge|convert|weights|--version)', 'run'),
+    Row(r'mmvis-cl (--help|active|config|info|eval|merge|report|convert|weights|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
+    Row(rf'python tools/train\.py {SMALL} .*data/corrected', 'run', {}, FEW_OF_ALL_QUERIES),
     Row(rf'python tools/train\.py {SMALL}', 'run', {}, FEW),
     Row(rf'python tools/test\.py {SMALL}', 'run', {}, NO_PROCESSES),
     Row(r'python tools/test\.py CONFIG CHECKPOINT ', 'run', {}, NO_PROCESSES),
@@ -91,6 +99,12 @@ TABLE = [
     Row(rf'{CONVERTERS}check_vis\.py ', 'run', {}, '--workers 0'),
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
+    # what came back from another video
+    Row(
+        rf'{CONVERTERS}(cvat|label_studio)_to_vis\.py EXPORT',
+        'run',
+        {'data/mine': NEW_FOLDER, 'VIDEO.mp4': 'street.mp4'},
+    ),
     Row(
         rf'{CONVERTERS}(cvat|coco_video|mask_png|mots_text|label_studio|tracked)_to_vis\.py ',
         'run',
@@ -282,6 +296,8 @@ def folder(tmp_path_factory):
     weights = {k: v.nan_to_num(0, 0, 0).clamp(-9, 9) for k, v in model.state_dict().items()}
     torch.save(dict(state_dict=weights), root / 'CHECKPOINT')
     (root / 'model.onnx').symlink_to(ROOT / 'tests' / 'data' / 'exported_format_1.onnx')
+    sure = {k: v * 0 if 'cls_branches' in k and 'bias' in k else v for k, v in weights.items()}
+    torch.save(dict(state_dict=sure), root / 'CONFIDENT')
     keys = json.loads(str(load('idol_r50_hidden64')['ref_keys_json']))
     torch.save(release_state_dict(keys), root / 'DOWNLOADED.pth')
     log = root / 'work_dirs' / 'demo' / '20260101_000000' / 'vis_data'
@@ -359,6 +375,9 @@ def make_own_videos(root: Path) -> None:
         for t, name in enumerate(('first', 'second'))
     ]
     (root / 'project.json').write_text(json.dumps(tasks))
+    (root / 'EXPORT.json').write_text(json.dumps(tasks[:1]))
+    with zipfile.ZipFile(root / 'EXPORT.zip', 'w') as archive:
+        archive.writestr('annotations.xml', CVAT.format(name='street'))
     for file, name in (('videos', 'first'), ('tracked', 'street')):
         size = dict(height=20, width=30)
         files = [f'{name}/{t:05}.jpg' for t in range(2)]
@@ -466,3 +485,33 @@ def test_commands_write_what_the_pages_say(folder, outcomes):
     assert json.loads((folder / 'data' / 'youtube_vis_2021' / 'valid_part.json').read_text())[
         'videos'
     ]
+
+
+def test_a_round_of_labelling(folder, outcomes):
+    """What was tracked, and not corrected, is what is trained on: docs/label_loop.md."""
+    from pycocotools import mask as mask_utils
+
+    expected = {}
+    for path in (folder / 'loop/videos').glob('*/coco.json'):
+        content = json.loads(path.read_text())
+        for found in content['annotations']:
+            if found['area']:
+                masks = expected.setdefault((path.parent.name, found['track_id']), {})
+                masks[found['image_id'] - 1] = found['segmentation']
+    assert expected
+    corrected = json.loads((folder / 'data/corrected/train.json').read_text())
+    names = {v['id']: v['file_names'][0].split('/')[0] for v in corrected['videos']}
+    assert len(corrected['annotations']) == len(expected)
+    for track in corrected['annotations']:
+        masks = {frame: rle for frame, rle in enumerate(track['segmentations']) if rle}
+        same = [
+            all(
+                mask_utils.iou([rle], [other[frame]], [0])[0, 0] >= 0.97
+                for frame, rle in masks.items()
+            )
+            for (name, _), other in expected.items()
+            if name == names[track['video_id']] and other.keys() == masks.keys()
+        ]
+        assert any(same), track['id']
+    assert (folder / 'look.csv').read_text().startswith('rank,video,frame,doubt,reasons')
+    assert len((folder / 'next.csv').read_text().splitlines()) == 3

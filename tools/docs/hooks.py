@@ -31,7 +31,7 @@ import mmvis_cl_command
 
 # Page: title and the packages on it.
 API_PAGES = {
-    'apis': ('Inference', ['apis', 'config_names', 'cli']),
+    'apis': ('Inference', ['apis', 'app', 'config_names', 'cli']),
     'many': ('Many videos', ['many']),
     'export': ('Export', ['export']),
     'models': ('Models', ['models']),
@@ -39,7 +39,7 @@ API_PAGES = {
     'checkpoints': ('Checkpoints', ['checkpoints', 'weights']),
     'datasets': ('Data', ['datasets']),
     'structures': ('Structures', ['structures']),
-    'evaluation': ('Evaluation', ['evaluation']),
+    'evaluation': ('Evaluation', ['evaluation', 'report']),
     'engine': ('Engine', ['engine', 'config']),
     'outputs': ('Outputs and drawing', ['outputs', 'visualization']),
 }

@@ -5,6 +5,7 @@ from .peak_memory_hook import PeakMemoryHook
 from .progress_bar_hook import ProgressBarHook
 from .stop_hook import StopHook
 from .track_video_hook import TrackVideoHook
+from .tracked_frames_hook import TrackedFramesHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'ProgressBarHook',
     'StopHook',
     'TrackVideoHook',
+    'TrackedFramesHook',
     'WholeCheckpointHook',
 ]
