@@ -84,7 +84,7 @@ setup(
     install_requires=requirements('runtime.txt'),
     extras_require={
         name: requirements(f'{name}.txt')
-        for name in ('dev', 'docs', 'measures', 'onnx', 'openvino', 'ray', 'remote')
+        for name in ('app', 'dev', 'docs', 'measures', 'onnx', 'openvino', 'ray', 'remote')
     },
     cmdclass={'build_py': BuildPy},
 )

@@ -7,6 +7,7 @@ from types import ModuleType
 
 from mmvis_cl import compat, errors
 from mmvis_cl.cli import (
+    app,
     config,
     convert,
     evaluate,
@@ -27,6 +28,7 @@ COMMANDS = {
     'eval': evaluate,
     'merge': merge,
     'report': report,
+    'app': app,
     'weights': weights,
     'export': export,
     'config': config,
