@@ -172,7 +172,7 @@ def check_empty_folder(folder: str | os.PathLike) -> None:
     """
     try:
         if os.path.lexists(folder) and not stat.S_ISDIR(os.stat(folder).st_mode):
-            raise InputError(f'{folder}: is a file; the masks need a folder')
+            raise InputError(f'{folder}: is a file; give the name of a folder')
     except OSError as error:
         raise cannot_write(folder, error) from error
     check_folder(folder)

@@ -72,6 +72,14 @@ def end_with_parent() -> None:
     threading.Thread(target=_watch, name='watch on the parent', daemon=True).start()
 
 
+def end_with_starter() -> None:
+    """The ``preexec_fn`` of a program: it is killed when the process that starts it ends.
+
+    Only on Linux; elsewhere it goes on, as any program does.
+    """
+    _ask_kernel()
+
+
 def start_worker(worker_id: int, then: Callable[[int], None] | None) -> None:
     """A ``worker_init_fn`` of a data loader: :func:`end_with_parent`, then what it had before.
 

@@ -172,3 +172,20 @@ def test_a_main_process_has_no_parent_to_end_with():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     end_with_parent()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_program_ends_with_its_starter():
+    """One that knows nothing of Python: the kernel does it."""
+    start = (
+        'import subprocess, mmvis_cl_command; mmvis_cl_command.put_off_set_up()\n'
+        'from mmvis_cl.processes import end_with_starter\n'
+        "sleep = subprocess.Popen(['sleep', '1000'], preexec_fn=end_with_starter)\n"
+        'print(sleep.pid, flush=True); sleep.wait()\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', start], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert int(process.stdout.readline()) in members(process.pid)
+    process.kill()
+    process.wait()
+    wait_until_gone(process.pid)

@@ -90,7 +90,7 @@ def track_all(
     score_thr: float | None = None,
     trails: int = 0,
     sound: bool = True,
-    cvat_shapes: str = 'masks',
+    cvat_shapes: str = 'polygons',
     category_ids: Sequence[str] | None = None,
     annotations: str | os.PathLike | None = None,
     amp: bool = False,
@@ -118,7 +118,7 @@ def track_all(
         config: See :class:`VISInferencer`; path or name.
         weights: See there.
         outputs: Of ``'json'``, ``'coco'``, ``'video'``, ``'masks'``, ``'csv'``, ``'mots'``,
-            ``'cvat'`` and ``'label-studio'``.
+            ``'cvat'``, ``'label-studio'`` and ``'fiftyone'``.
         workers: Processes; one for each device if None. With 0 this process does the work itself.
         devices: Of the processes, in turn: ``'cuda:0'``, ``'cpu'``; CUDA if there is any, if None.
         engine: ``'local'``, processes of this machine; or ``'ray'``, actors of a Ray cluster, where

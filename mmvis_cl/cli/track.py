@@ -37,6 +37,7 @@ _SUFFIXES = {
     '--out-mots': '.txt',
     '--out-cvat': '.zip',
     '--out-label-studio': '.json',
+    '--out-fiftyone': '',
 }
 
 
@@ -72,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for kind, what in track_options.LABELLING.items():
         suffix = _SUFFIXES[f'--out-{kind}']
-        outputs.add_argument(f'--out-{kind}', metavar=f'FILE{suffix}', help=what)
+        metavar = f'FILE{suffix}' if suffix else 'DIR'
+        outputs.add_argument(f'--out-{kind}', metavar=metavar, help=what)
     outputs.add_argument(
         '--show', action='store_true', help='show the tracking in a window; q ends it'
     )

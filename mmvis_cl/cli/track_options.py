@@ -99,7 +99,9 @@ LABELLING = {
     'csv': 'a table: frame, time, identity, class, score, box, area and RLE',
     'mots': 'the text format of KITTI-MOTS and MOTS20: frame, object, class, size and RLE',
     'cvat': 'for CVAT ("CVAT for video 1.1"), to be corrected; cvat_to_vis.py reads it back',
-    'label-studio': 'for Label Studio, as boxes; label_studio_to_vis.py reads it back',
+    'label-studio': 'for Label Studio, as boxes that have their masks with them; '
+    'label_studio_to_vis.py reads it back',
+    'fiftyone': 'for FiftyOne: the video and its labels, a FiftyOneVideoLabelsDataset',
 }
 
 
@@ -120,11 +122,11 @@ def add_output_options(outputs: argparse._ArgumentGroup) -> None:
     )
     outputs.add_argument(
         '--cvat-shapes',
-        choices=('masks', 'polygons'),
-        default='masks',
-        help='of --out-cvat: masks, which are exact, a track for each frame and a group for each '
-        'identity, for CVAT has no tracks of masks; or polygons, which are tracks, half a pixel '
-        'off at most and without holes (default: masks)',
+        choices=('polygons', 'masks'),
+        default='polygons',
+        help='of --out-cvat: polygons, which are tracks, a pixel off at most (IoU of 0.97 and '
+        'more); or masks, which are exact, but a track for each frame, for CVAT has no tracks of '
+        'masks: the labels of its task need a text attribute "identity" (default: polygons)',
     )
     outputs.add_argument(
         '--no-sound', action='store_true', help="leave the video's sound out of --out-video"

@@ -50,6 +50,9 @@ class VideoSource:
         sample_aspect_ratio (Fraction): width over height of a pixel as it is meant to be seen; the
             images have the pixels as they are stored.
         sound (str | None): the file whose sound belongs to the frames, if it may have any.
+        file (str | None): the video file that the frames are of, if they are of one.
+        whole_length (int | None): frames of the whole source, whatever ``start`` and ``max_frames``
+            are, as far as it says.
         length (int | None): frames that will come, as far as the source says; with some containers
             an estimate. None if nobody knows.
         is_live (bool): frames come at their own pace and are gone if they are not taken.
@@ -72,6 +75,8 @@ class VideoSource:
         self.size = (0, 0)
         self.sample_aspect_ratio = Fraction(1)
         self.sound: str | None = None
+        self.file: str | None = None
+        self.whole_length: int | None = None
         self.length: int | None = None
         self.problem: str | None = None
 
@@ -134,6 +139,7 @@ class VideoSource:
 
     def _set_length(self, length: int | None) -> None:
         """Of the whole source, from which ``start`` and ``max_frames`` are cut."""
+        self.whole_length = length
         if length is not None:
             length = max(0, length - self.start)
         if self.max_frames is not None:

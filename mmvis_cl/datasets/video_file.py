@@ -41,7 +41,7 @@ class VideoFile(VideoSource):
         super().__init__(Path(name).stem, start, max_frames)
         self._path = path
         self._url = url
-        self.sound = None if url else path
+        self.sound = self.file = None if url else path
         container = self._open()
         stream = _stream_of(container)
         scheme = path.split('://')[0].lower() if url else ''

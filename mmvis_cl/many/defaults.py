@@ -10,5 +10,6 @@ OUTPUTS = {
     'mots': 'mots.txt',
     'cvat': 'cvat.zip',
     'label-studio': 'label_studio.json',
+    'fiftyone': 'fiftyone',
 }
 SHOWN_SCORE = 0.3  # of what is drawn and listed frame by frame, where no other is asked for

@@ -57,7 +57,7 @@ class Job:
     classes: tuple[str, ...] | None = None
     trails: int = 0
     sound: bool = True
-    cvat_shapes: str = 'masks'
+    cvat_shapes: str = 'polygons'
     category_ids: tuple[str, ...] | None = None
     annotations: str | None = None
     accept_damaged: bool = False

@@ -203,8 +203,10 @@ class VideoInWork:
         record.problem = problem
         for output in self._outputs.outputs:
             path = output.path
-            files = sorted(path.iterdir()) if os.path.isdir(path) else [path]
-            record.outputs[path.name] = sum(file.stat().st_size for file in files)
+            files = path.rglob('*') if os.path.isdir(path) else [path]
+            record.outputs[path.name] = sum(
+                file.stat().st_size for file in files if os.path.isfile(file)
+            )
         self._worker.store.publish(self._results, record)
         return record
 

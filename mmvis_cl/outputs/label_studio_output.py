@@ -6,24 +6,26 @@ from collections.abc import Sequence
 
 from mmvis_cl.files import whole_file
 from mmvis_cl.structures.frame_result import FrameResult
+from mmvis_cl.structures.mask_crops import mask_crops
 
 from .output import Output
 
-BOX = 'x', 'y', 'width', 'height'
-
 
 class LabelStudioOutput(Output):
-    """A ``.json`` with one task, whose regions are tracks of boxes: videos have no masks there.
+    """A ``.json`` with one task, whose regions are tracks of boxes: its videos have no masks.
 
-    Each frame has a keyframe; one that is not ``enabled`` ends each stretch in which the identity
-    is seen. Frames count from 1 there, boxes are in percent of the frame. What is corrected comes
-    back by ``label_studio_to_vis.py``. Boxes of all frames are kept until the end.
+    Each frame has a keyframe, with the box of the mask in percent of the frame; one that is not
+    ``enabled`` ends each stretch in which the identity is seen. Frames count from 1 there. Beside
+    the box a keyframe has the mask, as COCO's compressed RLE under ``rle``. Label Studio shows
+    nothing of it, but keeps it, so that ``label_studio_to_vis.py`` gets the mask of each box back
+    that nobody moved. Boxes and RLE of all frames are kept until the end.
 
     Args:
         path: Ends in ``.json``.
         classes: The model's class names.
         name: File name of the video.
         fps: Its frames a second.
+        length: Its frames; those up to the last one that was written, if None or fewer.
 
     Raises:
         InputError: Nothing can be written there.
@@ -32,37 +34,50 @@ class LabelStudioOutput(Output):
     suffix = '.json'
 
     def __init__(
-        self, path: str | os.PathLike, classes: Sequence[str], name: str, fps: float
+        self,
+        path: str | os.PathLike,
+        classes: Sequence[str],
+        name: str,
+        fps: float,
+        length: int | None = None,
     ) -> None:
         super().__init__(path)
         self.classes = classes
         self.name = name
         self.fps = fps
-        self._last = -1
+        self._length = length or 0
         self._labels: dict[int, int] = {}
         self._scores: dict[int, float] = {}
-        self._boxes: dict[int, dict[int, list[float]]] = {}
+        self._keyframes: dict[int, list[dict]] = {}
 
     def _write(self, frame: FrameResult) -> None:
         height, width = frame.image.shape[:2]
-        self._last = frame.index
-        for identity, label, score, (x1, y1, x2, y2) in zip(
+        self._length = max(self._length, frame.index + 1)
+        for identity, label, score, rle, crop in zip(
             frame.identities.tolist(),
             frame.labels.tolist(),
             frame.scores.tolist(),
-            frame.bboxes.tolist(),
+            frame.rles,
+            mask_crops(frame.rles, (height, width)),
             strict=True,
         ):
+            if not crop.area:
+                continue
             self._labels[identity], self._scores[identity] = label, score
-            self._boxes.setdefault(identity, {})[frame.index] = [
-                100 * x1 / width,
-                100 * y1 / height,
-                100 * (x2 - x1) / width,
-                100 * (y2 - y1) / height,
-            ]
+            keyframe = dict(
+                frame=frame.index + 1,
+                enabled=True,
+                x=round(100 * crop.left / width, 6),
+                y=round(100 * crop.top / height, 6),
+                width=round(100 * crop.mask.shape[1] / width, 6),
+                height=round(100 * crop.mask.shape[0] / height, 6),
+                rotation=0,
+                time=round(frame.index / self.fps, 6),
+                rle=rle['counts'] if isinstance(rle['counts'], str) else rle['counts'].decode(),
+            )
+            self._keyframes.setdefault(identity, []).append(keyframe)
 
     def _finish(self) -> None:
-        count = self._last + 1
         results = [
             dict(
                 id=f'identity-{identity}',
@@ -71,37 +86,26 @@ class LabelStudioOutput(Output):
                 to_name='video',
                 score=round(self._scores[identity], 5),
                 value=dict(
-                    framesCount=count,
-                    duration=count / self.fps if self.fps else None,
-                    sequence=self._sequence(boxes),
+                    framesCount=self._length,
+                    duration=round(self._length / self.fps, 6),
+                    sequence=_with_ends(keyframes),
                     labels=[self.classes[self._labels[identity]]],
                 ),
             )
-            for identity, boxes in self._boxes.items()
+            for identity, keyframes in self._keyframes.items()
         ]
-        task = dict(
-            data=dict(video=self.name),
-            annotations=[dict(result=results)],
-        )
+        task = dict(data=dict(video=self.name), annotations=[dict(result=results)])
         with whole_file(self.path, encoding='utf-8') as file:
             json.dump([task], file)
 
-    def _sequence(self, boxes: dict[int, list[float]]) -> list[dict]:
-        sequence = []
-        for frame, box in boxes.items():
-            goes = frame + 1 not in boxes
-            sequence.append(
-                dict(
-                    zip(
-                        ('x', 'y', 'width', 'height'), [round(side, 6) for side in box], strict=True
-                    ),
-                    frame=frame + 1,
-                    enabled=not goes,
-                    rotation=0,
-                    time=round(frame / self.fps, 6) if self.fps else 0,
-                )
-            )
-        return sequence
-
     def _clean_up(self) -> None:
-        self._boxes.clear()
+        self._keyframes.clear()
+
+
+def _with_ends(keyframes: list[dict]) -> list[dict]:
+    """The identity goes after a keyframe that is followed by none in the next frame."""
+    following = [*(keyframe['frame'] for keyframe in keyframes[1:]), None]
+    return [
+        dict(keyframe, enabled=after == keyframe['frame'] + 1)
+        for keyframe, after in zip(keyframes, following, strict=True)
+    ]

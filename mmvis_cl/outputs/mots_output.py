@@ -13,15 +13,16 @@ from mmvis_cl.structures.frame_result import FrameResult
 
 from .output import Output
 
-OF_A_CLASS = 1000  # objects that the numbers of a class have room for
+OF_A_CLASS = 1000  # numbers of a class; 0 is not used
 
 
 class MOTSOutput(Output):
     """A ``.txt`` with a line an identity and frame: frame, object, class, height, width, RLE.
 
     The class is label + 1, the one that the identity had when it was first seen; the object is the
-    class times 1000 and the identity's place among those of its class. Masks of a frame have no
-    pixel in common, as the format wants it: where they overlap, the better score has it.
+    class times 1000 and the identity's place among those of its class, from 1 on, so that none is
+    10000, the format's region to be ignored. Frames are numbered as in the source. Masks of a frame
+    have no pixel in common, as the format wants it: where they overlap, the better score has it.
 
     Args:
         path: Ends in ``.txt``.
@@ -57,14 +58,14 @@ class MOTSOutput(Output):
 
     def _number(self, identity: int, of_class: int) -> tuple[int, int]:
         if identity not in self._object:
+            self._seen[of_class] += 1
             if self._seen[of_class] == OF_A_CLASS:
                 raise InputError(
-                    f'{self.path}: the format has numbers for {OF_A_CLASS} objects of a class, '
+                    f'{self.path}: the format has numbers for {OF_A_CLASS - 1} objects of a class, '
                     'there are more; track a shorter part, or take a higher --score-thr'
                 )
             number = of_class * OF_A_CLASS + self._seen[of_class]
             self._object[identity] = of_class, number
-            self._seen[of_class] += 1
         return self._object[identity]
 
     def _finish(self) -> None:

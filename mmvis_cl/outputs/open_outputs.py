@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from mmvis_cl.datasets.frame_source import VideoSource
 from mmvis_cl.structures import VideoResult
@@ -10,6 +11,7 @@ from mmvis_cl.visualization import FrameDrawer
 from .coco_video_output import COCOVideoOutput
 from .csv_output import CSVOutput
 from .cvat_output import CVATOutput
+from .fiftyone_output import FiftyOneOutput
 from .label_studio_output import LabelStudioOutput
 from .mots_output import MOTSOutput
 from .output import Output, Outputs
@@ -28,13 +30,13 @@ def open_outputs(
     category_ids: Sequence[int | str] | None = None,
     drawer: FrameDrawer | None = None,
     sound: bool = True,
-    cvat_shapes: str = 'masks',
+    cvat_shapes: str = 'polygons',
 ) -> Outputs:
     """Open outputs of a video.
 
     Args:
         paths: Of each output by its kind: ``json``, ``coco``, ``video``, ``masks``, ``csv``,
-            ``mots``, ``cvat`` or ``label-studio``.
+            ``mots``, ``cvat``, ``label-studio`` or ``fiftyone``.
         source: The video.
         classes: The model's class names.
         video_result: Gives the tracks so far; see :class:`YouTubeVISOutput`.
@@ -50,6 +52,7 @@ def open_outputs(
     Raises:
         InputError: One of them cannot be written; none is left then.
     """
+    file_name = Path(source.file).name if source.file else source.name
     make: dict[str, Callable[[str | os.PathLike], Output]] = {
         'json': lambda path: YouTubeVISOutput(path, video_result, video_id, category_ids, classes),
         'coco': lambda path: COCOVideoOutput(
@@ -66,7 +69,12 @@ def open_outputs(
         'csv': lambda path: CSVOutput(path, classes),
         'mots': MOTSOutput,
         'cvat': lambda path: CVATOutput(path, classes, source.name, cvat_shapes),
-        'label-studio': lambda path: LabelStudioOutput(path, classes, source.name, source.fps),
+        'label-studio': lambda path: LabelStudioOutput(
+            path, classes, file_name, source.fps, source.whole_length
+        ),
+        'fiftyone': lambda path: FiftyOneOutput(
+            path, classes, source.name, source.fps, source.file, source.sample_aspect_ratio
+        ),
     }
     outputs = Outputs([])
     try:

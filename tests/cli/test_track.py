@@ -190,7 +190,8 @@ def all_outputs(folder):
         *('--out-video', folder / 'a.mp4', '--out-json', folder / 'a.json'),
         *('--out-coco', folder / 'coco.json', '--out-masks', folder / 'masks'),
         *('--out-csv', folder / 'a.csv', '--out-mots', folder / 'a.txt'),
-        *('--out-cvat', folder / 'a.zip', '--out-label-studio', folder / 'ls.json'),
+        *('--out-cvat', folder / 'a.zip', '--cvat-shapes', 'masks'),
+        *('--out-label-studio', folder / 'ls.json', '--out-fiftyone', folder / 'fo'),
     )
 
 
@@ -203,7 +204,7 @@ def check_partial(folder, frames):
     evaluate_tracks(results, annotations(frames, results))
     assert len(COCO(str(folder / 'coco.json')).dataset['images']) == frames
     assert len(os.listdir(folder / 'masks')) == frames
-    names = 'a.csv', 'a.json', 'a.mp4', 'a.txt', 'a.zip', 'coco.json', 'ls.json', 'masks'
+    names = 'a.csv', 'a.json', 'a.mp4', 'a.txt', 'a.zip', 'coco.json', 'fo', 'ls.json', 'masks'
     assert sorted(os.listdir(folder)) == list(names)
     shown = COCO(str(folder / 'coco.json')).dataset['annotations']
     with open(folder / 'a.csv', newline='') as file:
@@ -211,6 +212,8 @@ def check_partial(folder, frames):
     assert [int(row['identity']) for row in rows] == [a['track_id'] for a in shown]
     with zipfile.ZipFile(folder / 'a.zip') as archive:
         assert archive.read('annotations.xml').count(b'<mask ') == len(shown)
+    (labels,) = (folder / 'fo/labels').iterdir()
+    assert len(json.loads(labels.read_text())['frames']) == frames
 
 
 def test_ctrl_c_leaves_finished_outputs(run, model, folder_source, tmp_path, monkeypatch):
@@ -299,7 +302,7 @@ def test_a_full_disk_is_one_line_and_the_other_outputs_are_finished(
         (['--out-json', '{}/a.json', '--out-coco', '{}/a.json'], 'is --out-json too'),
         (['--out-video', '{}/file/a.mp4'], '--out-video {}/file: cannot be written (File exists'),
         (['--out-masks', '{}'], '--out-masks {}: is not empty'),
-        (['--out-masks', '{}/file'], 'is a file; the masks need a folder'),
+        (['--out-masks', '{}/file'], 'is a file; give the name of a folder'),
         (['--trails', '-1'], '--trails -1'),
         (['--score-thr', '30'], '--score-thr 30.0: must be from 0 to below 1'),
         (['--start', '-1'], '--start -1'),

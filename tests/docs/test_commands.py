@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 import zlib
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -70,7 +71,6 @@ TABLE = [
     Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
     Row(r'mmvis-cl track-all gt\.json', 'run', TRACK, '--device cpu --workers 0'),
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
-    Row(r'mmvis-cl track .*--out-(cvat|label)', 'parse', TRACK),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl (export|app) ', 'parse'),
     Row(r'mmvis-cl (--help|config|info|eval|merge|report|convert|weights|--version)', 'run'),
@@ -91,6 +91,12 @@ TABLE = [
     Row(rf'{CONVERTERS}check_vis\.py ', 'run', {}, '--workers 0'),
     Row(rf'{CONVERTERS}split_vis\.py ', 'run', {}, '--valid-share 0.5'),
     Row(rf'{CONVERTERS}vis_to_coco\.py ', 'run'),
+    # what came back from another video
+    Row(
+        rf'{CONVERTERS}(cvat|label_studio)_to_vis\.py EXPORT',
+        'run',
+        {'data/mine': NEW_FOLDER, 'VIDEO.mp4': 'street.mp4'},
+    ),
     Row(
         rf'{CONVERTERS}(cvat|coco_video|mask_png|mots_text|label_studio|tracked)_to_vis\.py ',
         'run',
@@ -358,6 +364,9 @@ def make_own_videos(root: Path) -> None:
         for t, name in enumerate(('first', 'second'))
     ]
     (root / 'project.json').write_text(json.dumps(tasks))
+    (root / 'EXPORT.json').write_text(json.dumps(tasks[:1]))
+    with zipfile.ZipFile(root / 'EXPORT.zip', 'w') as archive:
+        archive.writestr('annotations.xml', CVAT.format(name='street'))
     for file, name in (('videos', 'first'), ('tracked', 'street')):
         size = dict(height=20, width=30)
         files = [f'{name}/{t:05}.jpg' for t in range(2)]

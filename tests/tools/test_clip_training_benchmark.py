@@ -23,13 +23,18 @@ def clips(import_benchmark):
     return import_benchmark('clip_training')
 
 
+@pytest.fixture(scope='module')
+def runs(import_benchmark):
+    return import_benchmark('training_runs')
+
+
 def options(**kwargs):
     given = dict(data=Path('paste'), weights=Path('w.pth'), iterations=300, seeds=[0])
     return argparse.Namespace(**{**given, **kwargs})
 
 
 @pytest.mark.parametrize('data', [None, Path('paste')])
-def test_every_training_sees_as_many_frames(clips, data):
+def test_every_training_sees_as_many_frames(clips, runs, data):
     args = options(data=data)
     for network in clips.NETWORKS:
         models = []
@@ -37,7 +42,7 @@ def test_every_training_sees_as_many_frames(clips, data):
             cfg = clips.config_of(network, training, args, Path('/data'))
             loader = cfg.train_dataloader
             frames = loader.dataset.pipeline[0].get('num_frames', 2)
-            assert frames * loader.batch_size == clips.FRAMES
+            assert frames * loader.batch_size == runs.FRAMES
             assert cfg.train_cfg.max_iters == 300 and cfg.param_scheduler[1].end == 300
             assert ('Clip' in cfg.model.embed_head.type) == (training == 'clips')
             assert loader.dataset.data_root == '/data/'
@@ -56,7 +61,7 @@ def test_every_training_sees_as_many_frames(clips, data):
     )
 
 
-def test_what_is_done_is_not_done_again(clips, tmp_path, monkeypatch):
+def test_what_is_done_is_not_done_again(clips, runs, tmp_path, monkeypatch):
     done = []
 
     def run(tool, *args, log):
@@ -65,22 +70,23 @@ def test_what_is_done_is_not_done_again(clips, tmp_path, monkeypatch):
             folder = Path(args[2])
             (folder / 'iter_300.pth').write_text('')
 
-    monkeypatch.setattr(clips, 'run', run)
+    monkeypatch.setattr(runs, 'run', run)
     cfg = clips.config_of('ctvis', 'clips', options(), tmp_path)
+    folder = tmp_path / 'ctvis_clips_seed7'
     for _ in range(2):
-        config, checkpoint = clips.trained('ctvis_clips', cfg, 7, tmp_path)
+        config, checkpoint = runs.trained(cfg, 7, folder)
     assert len(done) == 1 and config.is_file() and checkpoint.name == 'iter_300.pth'
     assert 'seed=7' in config.read_text()
     checkpoint.unlink()
     (checkpoint.parent / 'last_checkpoint').write_text('')
-    clips.trained('ctvis_clips', cfg, 7, tmp_path)
+    runs.trained(cfg, 7, folder)
     assert done[-1][1][-1] == '--resume'
     scores = dict(AP=0.5, AP50=0.6, AR10=0.7, switches=3)
     (checkpoint.parent / 'scores_mean.json').write_text(json.dumps(scores))
     assert clips.tested(config, checkpoint, 'mean', tmp_path) == scores and len(done) == 2
 
 
-def test_identity_switches_of_the_best_tracks(clips, tmp_path):
+def test_identity_switches_of_the_best_tracks(runs, tmp_path):
     """One object; of two identities that share it one takes over, a third is not among the best."""
     masks = np.zeros((4, 8, 10), bool)
     masks[:, 2:6, 3:8] = True
@@ -102,17 +108,22 @@ def test_identity_switches_of_the_best_tracks(clips, tmp_path):
     content['categories'].append(dict(id=2, name='b'))
     (tmp_path / 'valid.json').write_text(json.dumps(content))
     (tmp_path / 'results.json').write_text(json.dumps(tracks))
-    assert clips.identity_switches(tmp_path / 'valid.json', tmp_path / 'results.json') == 1
+    assert runs.identity_switches(tmp_path / 'valid.json', tmp_path / 'results.json') == 1
 
 
 def test_its_table(clips):
     runs = [
-        dict(AP=0.1, AP50=0.2, AR10=0.3, switches=4),
-        dict(AP=0.3, AP50=0.2, AR10=0.3, switches=8),
+        dict(AP=0.1, AP50=0.2, AR10=0.3, HOTA=0.4, IDF1=0.5, switches=4),
+        dict(AP=0.3, AP50=0.2, AR10=0.3, HOTA=0.5, IDF1=0.5, switches=8),
     ]
     table = clips.table_of({('report', 'clips', 'guided'): runs}, 300)
-    row = '| report | clips | guided | 0.200 ± 0.100 | 0.200 ± 0.000 | 0.300 ± 0.000 | 6 ± 2 | 2 |'
-    assert row in table and '300 iterations of 8 frames' in table
+    figures = (
+        '0.200 ± 0.100 | 0.200 ± 0.000 | 0.300 ± 0.000 | 0.450 ± 0.050 | 0.500 ± 0.000 | 6 ± 2'
+    )
+    assert (
+        f'| report | clips | guided | {figures} | 2 |' in table
+        and '300 iterations of 8 frames' in table
+    )
 
 
 def test_settings_are_options_of_the_config(clips):

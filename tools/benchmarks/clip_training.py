@@ -13,23 +13,27 @@ on where it was stopped; the table, Markdown, is printed and written to OUT/tabl
 import argparse
 import json
 import re
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
-from statistics import mean, pstdev
 
 from mmengine.config import Config
+from training_runs import (
+    FRAMES,
+    ROOT,
+    SCORES,
+    mean_and_spread,
+    run,
+    scored,
+    trained,
+    use_data,
+    use_iterations,
+    write_figures,
+)
 
 from mmvis_cl.datasets.converters.moving_shapes import make_moving_shapes
 from mmvis_cl.engine.cli import one_line_errors
 from mmvis_cl.errors import InputError
-from mmvis_cl.evaluation.identity_measures import identity_measures
-from mmvis_cl.evaluation.track_ap import checked_tracks, score_tracks
 from mmvis_cl.files import whole_file
-from mmvis_cl.visualization.comparison import Comparison
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
 NETWORKS = dict(report='vis_cl', ctvis='ctvis')
 TRAININGS = 'pairs', 'clips'
@@ -47,9 +51,6 @@ BORROWED = {
     'mean, greedy NMS at 0.6': ['test_cfg.greedy_nms=True', 'test_cfg.mask_nms_thr=0.6'],
     'mean, smooth masks': ['test_cfg.smooth_masks=True'],
 }
-SCORES = 'AP', 'AP50', 'AR10', 'HOTA', 'IDF1', 'switches'
-SCORE_THR = 0.1  # of tracks that count in HOTA and IDF1
-FRAMES = 8  # in an iteration, whether as 4 pairs or as 2 clips
 
 
 def parse_args() -> argparse.Namespace:
@@ -95,31 +96,9 @@ def config_of(network: str, training: str, args: argparse.Namespace, data: Path)
         part.in_channels = channels
         cfg.model.data_preprocessor.update(mean=[127.5] * 3, std=[127.5] * 3)
         cfg.optim_wrapper.paramwise_cfg = dict(custom_keys=dict(backbone=dict(lr_mult=0.1)))
-    for name in ('train', 'val', 'test'):
-        loader = cfg[f'{name}_dataloader']
-        loader.dataset.data_root = f'{data}/'
-        loader.update(num_workers=0, persistent_workers=False)
-    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
-        evaluator.ann_file = str(data / 'valid.json')
-    warm_up, decay = cfg.param_scheduler
-    decay.update(end=args.iterations, T_max=args.iterations - warm_up.end)
-    cfg.train_cfg.update(
-        max_iters=args.iterations, val_begin=args.iterations + 1, val_interval=args.iterations
-    )
-    cfg.default_hooks.checkpoint.update(interval=100, max_keep_ckpts=1)
+    use_data(cfg, data)
+    use_iterations(cfg, args.iterations)
     return cfg
-
-
-def run(tool: str, *args: object, log: Path) -> None:
-    """Run a tool in a process of its own.
-
-    Raises:
-        InputError: It failed.
-    """
-    with open(log, 'a') as file:
-        command = [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)]
-        if subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, cwd=ROOT).returncode:
-            raise InputError(f'{tool} failed; see the end of {log}')
 
 
 def settings_of(network: str, training: str) -> dict[str, list[str]]:
@@ -127,20 +106,6 @@ def settings_of(network: str, training: str) -> dict[str, list[str]]:
     if (network, training) != ('report', 'pairs'):
         return MEMORIES
     return MEMORIES | {name: MEMORIES['mean'] + more for name, more in BORROWED.items()}
-
-
-def trained(name: str, cfg: Config, seed: int, out: Path) -> tuple[Path, Path]:
-    """The config file and the checkpoint of a training, which is done or gone on with."""
-    folder = out / f'{name}_seed{seed}'
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / 'config.py'
-    cfg.randomness = dict(seed=seed)
-    cfg.dump(config)
-    checkpoint = folder / f'iter_{cfg.train_cfg.max_iters}.pth'
-    if not checkpoint.exists():
-        more = ['--resume'] if (folder / 'last_checkpoint').exists() else []
-        run('train.py', config, '--work-dir', folder, *more, log=folder / 'train.txt')
-    return config, checkpoint
 
 
 def tested(config: Path, checkpoint: Path, setting: str, data: Path) -> dict[str, float]:
@@ -151,31 +116,8 @@ def tested(config: Path, checkpoint: Path, setting: str, data: Path) -> dict[str
         options = [f'model.{option}' for option in settings_of('report', 'pairs')[setting]]
         options = ['--work-dir', folder / 'test', '--out', results, '--cfg-options', *options]
         run('test.py', config, checkpoint, *options, log=folder / 'test.txt')
-        tracks = checked_tracks(str(results), str(data / 'valid.json'))
-        figures = score_tracks(tracks)
-        figures |= identity_measures(tracks, ['hota', 'identity'], SCORE_THR)
-        found = {key: figures[key] for key in SCORES if key != 'switches'}
-        found['switches'] = identity_switches(data / 'valid.json', results)
-        with whole_file(str(scores)) as file:
-            json.dump(found, file)
+        write_figures(scored(results, data / 'valid.json'), scores)
     return json.loads(scores.read_text())
-
-
-def identity_switches(annotations: Path, results: Path) -> int:
-    """How often objects change their identity, in the best tracks of each video, one an object."""
-    content = json.loads(annotations.read_text())
-    names = {category['id']: category['name'] for category in content['categories']}
-    found, total = json.loads(results.read_text()), Counter()
-    for video in content['videos']:
-        objects = [a for a in content['annotations'] if a['video_id'] == video['id']]
-        tracks = [track for track in found if track['video_id'] == video['id']]
-        masks = {}
-        for track in sorted(tracks, key=lambda track: -track['score']):
-            masks.setdefault(json.dumps(track['segmentations']), track)
-        best = list(masks.values())[: len(objects)]
-        comparison = Comparison(video, objects, dict(ours=best), names, score_thr=-1)
-        total.update(comparison.counts()['ours'])
-    return total['switches']
 
 
 def table_of(scores: dict[tuple[str, str, str], list[dict]], iterations: int) -> str:
@@ -187,11 +129,7 @@ def table_of(scores: dict[tuple[str, str, str], list[dict]], iterations: int) ->
         '| --- | --- | --- ' + '| ---: ' * (len(SCORES) + 1) + '|',
     ]
     for key, runs in scores.items():
-        cells = []
-        for name in SCORES:
-            values, digits = [each[name] for each in runs], 0 if name == 'switches' else 3
-            cells.append(f'{mean(values):.{digits}f} ± {pstdev(values):.{digits}f}')
-        lines.append('| ' + ' | '.join((*key, *cells, str(len(runs)))) + ' |')
+        lines.append('| ' + ' | '.join((*key, *mean_and_spread(runs), str(len(runs)))) + ' |')
     return '\n'.join(lines) + '\n'
 
 
@@ -215,7 +153,8 @@ def main() -> None:
         for network in NETWORKS:
             for training in TRAININGS:
                 cfg = config_of(network, training, args, data)
-                config, checkpoint = trained(f'{network}_{training}', cfg, seed, args.out)
+                folder = args.out / f'{network}_{training}_seed{seed}'
+                config, checkpoint = trained(cfg, seed, folder)
                 for setting in settings_of(network, training):
                     found = tested(config, checkpoint, setting, data)
                     scores.setdefault((network, training, setting), []).append(found)

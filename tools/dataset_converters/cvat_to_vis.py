@@ -29,9 +29,9 @@ def parse_args() -> argparse.Namespace:
         '--identity',
         default='auto',
         metavar='auto|track|group|attribute:NAME',
-        help='what makes shapes one object: a track; a group, as CVAT exports masks as tracks of '
-        'one frame; the same value of an attribute; or, as auto, groups of masks and tracks of all '
-        'else (default: %(default)s)',
+        help='what makes shapes one object: a track; a group; the same value of an attribute; or, '
+        'as auto, the attribute "identity" of a mask, else the group, else the track (default: '
+        '%(default)s)',
     )
     parser.add_argument(
         '--ignore',

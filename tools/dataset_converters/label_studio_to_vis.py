@@ -1,6 +1,7 @@
 """Videos annotated with Label Studio (JSON or JSON-MIN) as a data set in the YouTube-VIS format.
 
 Each task is a video. Label Studio has boxes in videos, no masks: --boxes fill takes the whole box.
+Boxes that mmvis-cl track --out-label-studio wrote have their masks with them, until they are moved.
 What is between keyframes is interpolated. The frames come from --frames: a video file, a folder of
 images, or a folder that holds one of both for each task, with the name of its video or its id.
 """

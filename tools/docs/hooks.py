@@ -31,7 +31,7 @@ import mmvis_cl_command
 
 # Page: title and the packages on it.
 API_PAGES = {
-    'apis': ('Inference', ['apis', 'config_names', 'cli', 'app']),
+    'apis': ('Inference', ['apis', 'app', 'config_names', 'cli']),
     'many': ('Many videos', ['many']),
     'export': ('Export', ['export']),
     'models': ('Models', ['models']),

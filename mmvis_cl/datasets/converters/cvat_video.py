@@ -1,7 +1,6 @@
 """Annotations made with CVAT: its format "CVAT for video 1.1"."""
 
 import bisect
-import math
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmvis_cl import limits
@@ -19,6 +17,7 @@ from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.files import is_zip
 from mmvis_cl.json_file import read_bytes
 
+from .cvat_shapes import corners, is_set, mask_of_rle, number_of, whole
 from .drawn_shapes import fill_box, fill_ellipse
 from .frame_files import ImageFrames, VideoFrames, find_video, pick_images
 from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
@@ -65,9 +64,10 @@ def read_cvat(
         boxes: What to do with boxes: 'refuse', 'fill' (the mask is the whole box) or 'skip'.
         ignore: Kinds of shapes that have no area and are left out, of ``NO_AREAS``.
         identity: What makes shapes one object: 'track'; 'group' for CVAT's groups, since CVAT
-            exports what was not drawn as a track, such as all masks, as tracks of one frame; 'auto'
-            for groups of masks, and tracks of all else;
-            'attribute:NAME' for the value of an attribute. Of one class in each case.
+            exports what was not drawn as a track, such as all masks, as tracks of one frame;
+            'attribute:NAME' for the value of an attribute; 'auto' for the attribute ``identity`` of
+            a mask, where it has none or is no mask the group, and where that has none the track. Of
+            one class in each case.
         drop_unlabelled: Leave out the frames for which the export has no shape though an object is
             seen before and after (frames between keyframes, deleted frames), or no image.
 
@@ -210,7 +210,9 @@ class _Reader:
         self.ignore = ignore
         self.identity = identity
         self.drop_unlabelled = drop_unlabelled
-        self.counts = dict.fromkeys(('filled', 'skipped', 'ignored', 'dropped', 'single'), 0)
+        self.grouped: dict[tuple[str, str], set[int]] = {}  # tracks of each group of a task
+        kinds = ('filled', 'skipped', 'ignored', 'dropped', 'single', 'joined')
+        self.counts = dict.fromkeys(kinds, 0)
 
     def video(self, task: _Task, place: Path) -> AnnotatedVideo:
         images, missing = None, set()
@@ -229,8 +231,10 @@ class _Reader:
             if first_missing is not None:
                 missing = set(task.frames) - set(images)
         objects, unlabelled = {}, set()
+        self.grouped.clear()
         for track in task.tracks:
             unlabelled |= self._read_track(task, track, objects)
+        self.counts['joined'] += sum(len(tracks) > 1 for tracks in self.grouped.values())
         dropped = missing | unlabelled
         numbers = [number for number in task.frames if number not in dropped]
         if not numbers or task.size is None:
@@ -266,6 +270,11 @@ class _Reader:
             dropped='frames without a label or image were left out',
         )
         notes = [f'{self.counts[key]} {text}' for key, text in lines.items() if self.counts[key]]
+        if self.counts['joined'] and self.identity == 'auto':
+            notes.append(
+                f'{self.counts["joined"]} objects are groups of tracks; with --identity track each '
+                'track is an object'
+            )
         if self.counts['single'] and self.identity in ('track', 'auto'):
             notes.append(
                 f'{self.counts["single"]} objects are seen in one frame only; CVAT exports what '
@@ -283,11 +292,11 @@ class _Reader:
         by_frame = {}
         for shape in track:
             if shape.tag in AREAS + NO_AREAS:
-                by_frame.setdefault(_whole(shape, 'frame', where), []).append(shape)
+                by_frame.setdefault(whole(shape, 'frame', where), []).append(shape)
         last, unlabelled = None, set()  # last: place of the last frame in which it was seen
         for number, shapes in sorted(by_frame.items()):
             here = f'{where}, frame {quoted(number)}'
-            seen = [shape for shape in shapes if not _is_set(shape, 'outside')]
+            seen = [shape for shape in shapes if not is_set(shape, 'outside')]
             if seen and number not in task.frames:
                 raise InputError(
                     f'{here}: the task has the frames {task.frames[0]} to {task.frames[-1]}'
@@ -318,19 +327,21 @@ class _Reader:
     def _key(self, track: ET.Element, shape: ET.Element, label: str, where: str) -> tuple:
         """Of the object that a shape belongs to; begins with its label."""
         group = track.get('group_id')
-        if self.identity == 'auto' and shape.tag == 'mask' and group not in (None, '', '0'):
-            return label, 'group', group
-        if self.identity in ('track', 'auto') or (self.identity == 'group' and not group):
-            return label, 'track', id(track)
-        if self.identity == 'group':
-            return label, 'group', group
         name = self.identity.removeprefix('attribute:')
+        if self.identity == 'auto' and shape.tag == 'mask':
+            name = 'identity'
         for attribute in shape.findall('attribute'):
             if attribute.get('name') == name and (attribute.text or '').strip():
                 return label, 'attribute', attribute.text.strip()
-        raise InputError(
-            f'{where}: has no attribute {name!r}; fill it in in CVAT, or take another --identity'
-        )
+        if self.identity.startswith('attribute:'):
+            raise InputError(
+                f'{where}: has no attribute {name!r}; fill it in in CVAT, or take another '
+                '--identity'
+            )
+        if self.identity in ('auto', 'group') and group not in (None, '', '0'):
+            self.grouped.setdefault((label, group), set()).add(id(track))
+            return label, 'group', group
+        return label, 'track', id(track)
 
     def _mask(self, shape: ET.Element, size: tuple[int, int], where: str) -> dict | None:
         """COCO RLE of a shape; None if it is left out."""
@@ -343,12 +354,12 @@ class _Reader:
             self.counts['ignored'] += 1
             return None
         if shape.tag == 'mask':
-            return _mask_of_rle(shape, size, where)
+            return mask_of_rle(shape, size, where)
         if shape.tag == 'polygon':
-            return polygons_to_rle([_corners(shape, where)], *size, where)
-        degrees = _number(shape, 'rotation', where) if shape.get('rotation') else 0.0
+            return polygons_to_rle([corners(shape, where)], *size, where)
+        degrees = number_of(shape, 'rotation', where) if shape.get('rotation') else 0.0
         if shape.tag == 'ellipse':
-            cx, cy, rx, ry = (_number(shape, key, where) for key in ('cx', 'cy', 'rx', 'ry'))
+            cx, cy, rx, ry = (number_of(shape, key, where) for key in ('cx', 'cy', 'rx', 'ry'))
             return fill_ellipse((cx, cy), (rx, ry), size, where, degrees)
         if self.boxes == 'refuse':
             raise InputError(
@@ -359,7 +370,7 @@ class _Reader:
             self.counts['skipped'] += 1
             return None
         self.counts['filled'] += 1
-        x1, y1, x2, y2 = (_number(shape, key, where) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
+        x1, y1, x2, y2 = (number_of(shape, key, where) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
         return fill_box((x1, y1, x2 - x1, y2 - y1), size, where, degrees)
 
 
@@ -374,7 +385,7 @@ def _one_of(shapes: list[ET.Element], where: str) -> ET.Element:
     Where two jobs of a task meet, or tracks were joined, CVAT exports a shape twice, or an
     interpolated one beside the keyframe.
     """
-    chosen = [shape for shape in shapes if _is_set(shape, 'keyframe')] or shapes
+    chosen = [shape for shape in shapes if is_set(shape, 'keyframe')] or shapes
     for shape in chosen[1:]:
         if _drawn(shape) != _drawn(chosen[0]):
             raise InputError(
@@ -385,65 +396,3 @@ def _one_of(shapes: list[ET.Element], where: str) -> ET.Element:
 
 def _drawn(shape: ET.Element) -> tuple[str, dict]:
     return shape.tag, {key: v for key, v in shape.attrib.items() if key not in BOOKKEEPING}
-
-
-def _is_set(shape: ET.Element, flag: str) -> bool:
-    return shape.get(flag, '').strip().lower() in ('1', 'true')
-
-
-def _number(shape: ET.Element, key: str, where: str) -> float:
-    try:
-        value = float(shape.get(key, ''))
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(
-            f'{where}: {key}={quoted(shape.get(key))} of a {shape.tag} is no number; export it '
-            'again'
-        )
-    return value
-
-
-def _whole(shape: ET.Element, key: str, where: str) -> int:
-    value = _number(shape, key, where)
-    if value != int(value):
-        raise InputError(
-            f'{where}: {key}={quoted(shape.get(key))} of a {shape.tag} is no whole number; export '
-            'it again'
-        )
-    return int(value)
-
-
-def _corners(shape: ET.Element, where: str) -> np.ndarray:
-    """Of a polygon: x1, y1, x2, y2, ..."""
-    try:
-        pairs = [pair.split(',') for pair in shape.get('points', '').split(';')]
-        return np.array([(float(x), float(y)) for x, y in pairs]).reshape(-1)
-    except ValueError as error:
-        raise InputError(
-            f'{where}: the points of the polygon are broken ({error}); export it again'
-        ) from error
-
-
-def _mask_of_rle(shape: ET.Element, size: tuple[int, int], where: str) -> dict:
-    """CVAT's RLE goes row by row over the box of the mask, and starts with background."""
-    left, top, width, height = (
-        _whole(shape, key, where) for key in ('left', 'top', 'width', 'height')
-    )
-    if left < 0 or top < 0 or width < 1 or height < 1:
-        raise InputError(f'{where}: the mask lies outside of the frame; export it again')
-    if top + height > size[0] or left + width > size[1]:
-        raise InputError(
-            f'{where}: the mask goes to {left + width}x{top + height}, the frame is only '
-            f'{size[1]}x{size[0]} (width x height); export it again'
-        )
-    try:
-        counts = [int(count) for count in shape.get('rle', '').split(',')]
-        if min(counts) < 0 or sum(counts) != width * height:
-            raise ValueError(f'{quoted(sum(counts))} pixels for {width}x{height}')
-    except ValueError as error:
-        raise InputError(f'{where}: the RLE is broken ({error}); export it again') from error
-    pixels = np.zeros(size, np.uint8, order='F')
-    inside = np.repeat(np.arange(len(counts)) % 2, counts)
-    pixels[top : top + height, left : left + width] = inside.reshape(height, width)
-    return mask_utils.encode(pixels)

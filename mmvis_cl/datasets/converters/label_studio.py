@@ -1,4 +1,7 @@
-"""Videos annotated with Label Studio: boxes at keyframes, with what is between interpolated."""
+"""Videos annotated with Label Studio: boxes at keyframes, with what is between interpolated.
+
+Boxes that ``mmvis-cl track --out-label-studio`` wrote have their masks with them.
+"""
 
 import os
 import re
@@ -7,10 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlparse
 
 import numpy as np
+from pycocotools import mask as mask_utils
 
+from mmvis_cl.datasets.segmentations import to_rle
 from mmvis_cl.datasets.video_source import open_source
 from mmvis_cl.errors import InputError, quoted
 from mmvis_cl.json_file import read_json
@@ -21,6 +27,7 @@ from .own_videos import AnnotatedTrack, AnnotatedVideo, Annotations
 
 BOX = ('x', 'y', 'width', 'height', 'rotation')  # in percent of the frame; degrees
 SECONDS_APART = 0.02  # share by which two statements of a duration may differ
+PIXELS_APART = 0.05  # by which a box that nobody moved may lie beside that of its mask
 
 
 @dataclass
@@ -30,6 +37,15 @@ class _Region:
     where: str
     label: str
     value: dict
+
+
+class _Keyframe(NamedTuple):
+    """What is known of a frame: the box, whether it is seen from there on, and COCO's counts."""
+
+    frame: float
+    box: np.ndarray
+    enabled: bool
+    counts: str | None
 
 
 @dataclass
@@ -56,7 +72,8 @@ def read_label_studio(
         path: Of the file.
         frames: Folder or video file, see :func:`find_video`; a task's may have the name of its
             video, with or without what Label Studio put in front at the upload, or its id.
-        boxes: 'refuse', 'fill' (the mask is the whole box) or 'skip'; there is nothing but boxes.
+        boxes: What to do with boxes: 'refuse', 'fill' (the mask is the whole box) or 'skip'. A
+            keyframe of ``--out-label-studio`` is its mask, unless its box was moved.
         classes: All labels, in order; those that are found, by the alphabet, if None.
 
     Raises:
@@ -98,20 +115,22 @@ def read_label_studio(
         size = source.frames.check_size(None)
         video = AnnotatedVideo(names[0], size, source.frames, [])
         for region in regions:
-            if boxes == 'refuse':
-                raise InputError(
-                    f'{region.where}: is a box, not a mask, as all in videos of Label Studio; take '
-                    'the whole box as the mask with --boxes fill'
-                )
-            found = _boxes(region, source, annotations.notes)
-            if boxes == 'skip':
-                skipped += len(found)
-                continue
-            filled += len(found)
             track = AnnotatedTrack(category_ids[region.label])
-            for index, box in found.items():
-                track.masks[index] = _fill(box, size, f'{region.where}, frame {index + 1}')
-            video.tracks.append(track)
+            for index, (box, counts) in _boxes(region, source, annotations.notes).items():
+                where = f'{region.where}, frame {index + 1}'
+                mask = _mask(counts, box, size, where)
+                if mask is None and boxes == 'refuse':
+                    what = f'{region.where}: is a box, not a mask, as all in videos of Label Studio'
+                    if counts:
+                        what = f'{where}: is a box that was moved, so that its mask is none'
+                    raise InputError(f'{what}; take the whole box as the mask with --boxes fill')
+                if mask is None and boxes == 'skip':
+                    skipped += 1
+                    continue
+                filled += mask is None
+                track.masks[index] = mask or _fill(box, size, where)
+            if track.masks:
+                video.tracks.append(track)
         annotations.videos.append(video)
     annotations.notes[:] = list(dict.fromkeys(annotations.notes))
     for number, text in ((filled, 'boxes were taken as masks'), (skipped, 'boxes were skipped')):
@@ -195,10 +214,15 @@ def _source(place: Path) -> _Source:
         return _Source(place, VideoFrames(place, range(length)), length / source.fps)
 
 
-def _boxes(region: _Region, source: _Source, notes: list[str]) -> dict[int, np.ndarray]:
-    """The box of each frame in which an object is seen, by the frame's index."""
+def _boxes(
+    region: _Region, source: _Source, notes: list[str]
+) -> dict[int, tuple[np.ndarray, str | None]]:
+    """The box of each frame in which an object is seen, by the frame's index.
+
+    With the counts of its mask, if it is a keyframe that has them.
+    """
     keyframes = _keyframes(region)
-    starts = [frame for frame, _, _ in keyframes]
+    starts = [keyframe.frame for keyframe in keyframes]
     length = len(source.frames)
     step = _frames_of_label_studio(region, source, notes) / length
     found = {}
@@ -208,36 +232,41 @@ def _boxes(region: _Region, source: _Source, notes: list[str]) -> dict[int, np.n
         at = bisect_right(starts, position) - 1
         if at < 0:
             continue
-        start, box, enabled = keyframes[at]
+        start, box, enabled, counts = keyframes[at]
         if not enabled and position - start >= step:
             continue
+        if position == start:
+            found[index] = box, counts
+            continue
         if at + 1 < len(keyframes) and enabled:
-            end, next_box, _ = keyframes[at + 1]
+            end, next_box, *_ = keyframes[at + 1]
             box = box + (next_box - box) * ((position - start) / (end - start))
-        found[index] = box
+        found[index] = box, None
     return found
 
 
-def _keyframes(region: _Region) -> list[tuple[float, np.ndarray, bool]]:
-    """Frame, box and whether it is seen from there on, in order."""
-    keyframes = {}
+def _keyframes(region: _Region) -> list[_Keyframe]:
+    """In order."""
+    keyframes: dict[float, _Keyframe] = {}
     try:
         for entry in region.value['sequence']:
             frame = float(entry['frame'])
             box = np.array([float(entry.get(key, 0) if key == 'rotation' else entry[key])
                             for key in BOX])  # fmt: skip
-            enabled = entry.get('enabled', True)
+            enabled, counts = entry.get('enabled', True), entry.get('rle')
+            if not isinstance(counts, (str, type(None))):
+                raise ValueError(f'{quoted(counts)} is no RLE')
             if not np.isfinite([frame, *box]).all() or not isinstance(enabled, bool):
                 raise ValueError(f'{quoted(entry)} is no box')
-            other = keyframes.setdefault(frame, (box, enabled))
-            if other[1] != enabled or (other[0] != box).any():
+            other = keyframes.setdefault(frame, _Keyframe(frame, box, enabled, counts))
+            if other.enabled != enabled or (other.box != box).any():
                 raise ValueError(f'frame {frame:.0f} has two boxes')
     except (TypeError, LookupError, AttributeError, ValueError, OverflowError) as error:
         raise InputError(
             f'{region.where}: its sequence is broken ({type(error).__name__}: {error}); export it '
             'again'
         ) from error
-    return [(frame, box, enabled) for frame, (box, enabled) in sorted(keyframes.items())]
+    return [keyframes[frame] for frame in sorted(keyframes)]
 
 
 def _frames_of_label_studio(region: _Region, source: _Source, notes: list[str]) -> float:
@@ -256,6 +285,12 @@ def _frames_of_label_studio(region: _Region, source: _Source, notes: list[str]) 
         )
     if abs(counted - length) <= 1:
         return length
+    if source.seconds is not None and seconds is not None and counted < length:
+        rate, true_rate = counted / seconds, length / source.seconds
+        if (
+            abs(rate - true_rate) <= SECONDS_APART * true_rate
+        ):  # of a video of which a part was seen
+            return length
     apart = None if source.seconds is None or seconds is None else abs(seconds - source.seconds)
     if apart is None or apart > max(0.2, SECONDS_APART * seconds):
         raise InputError(
@@ -267,6 +302,17 @@ def _frames_of_label_studio(region: _Region, source: _Source, notes: list[str]) 
         'its frameRate was set otherwise, so its numbers of frames were taken as times'
     )
     return counted
+
+
+def _mask(counts: str | None, box: np.ndarray, size: tuple[int, int], where: str) -> dict | None:
+    """The mask that was written with a box; None if there is none, or the box was moved since."""
+    if counts is None:
+        return None
+    height, width = size
+    rle = to_rle(dict(size=[height, width], counts=counts), height, width, where)
+    own = [*mask_utils.toBbox(rle).tolist(), 0]
+    apart = np.abs(box / 100 * (width, height, width, height, 100) - own)
+    return rle if apart.max() <= PIXELS_APART else None
 
 
 def _fill(box: np.ndarray, size: tuple[int, int], where: str) -> dict:

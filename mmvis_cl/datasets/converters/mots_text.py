@@ -24,7 +24,7 @@ def read_mots_text(
     """Read text files of MOTS: frame, object, class, height, width and compressed RLE in each line.
 
     The name of an image is the number of its frame, which begins at 0 in KITTI-MOTS and at 1 in
-    MOTS20. Regions of the class 10 are to be ignored.
+    MOTS20. The object 10000 is the region to be ignored.
 
     Args:
         texts: Holds ``VIDEO.txt`` for each video; or one such file.
@@ -95,7 +95,7 @@ def _video(
             )
         rle = to_rle(dict(size=list(size), counts=counts), *size, where)
         place = place_of[frame]
-        if classes.ignored is not None and label == classes.ignored // classes.factor:
+        if instance == classes.ignored:
             masks = ignored
         else:
             if not 1 <= label <= len(classes.names):
