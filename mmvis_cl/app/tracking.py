@@ -158,7 +158,7 @@ def track_upload(
         outputs.close()
         seconds = time.monotonic() - begun
         files = {
-            output_kind: _zipped(made) if made.is_dir() else made
+            output_kind: _zipped(made) if os.path.isdir(made) else made
             for output_kind, made in paths.items()
         }
         trouble = trouble or (f'; {source.problem}' if source.problem else '')
