@@ -7,6 +7,7 @@ from types import ModuleType
 
 from mmvis_cl import compat, errors
 from mmvis_cl.cli import (
+    active,
     app,
     config,
     convert,
@@ -28,6 +29,7 @@ COMMANDS = {
     'eval': evaluate,
     'merge': merge,
     'report': report,
+    'active': active,
     'app': app,
     'weights': weights,
     'export': export,

@@ -12,6 +12,7 @@ The result of a job is '' or what went wrong.
 """
 
 import argparse
+import glob
 import json
 import os
 import runpy
@@ -112,7 +113,8 @@ def do(job: dict) -> None:
     os.environ.update(job.get('env', {}))
     kind = job['kind']
     if kind == 'run':
-        run(job['words'])
+        # as a shell does it, where something matches
+        run([name for word in job['words'] for name in sorted(glob.glob(word)) or [word]])
     elif kind == 'parse':
         parse(job['words'])
     elif kind == 'shell':

@@ -33,8 +33,11 @@ NO_PROCESSES = '--cfg-options ' + ' '.join(
     for split in ('train', 'val', 'test')
     for key in ('num_workers=0', 'persistent_workers=False')
 )
-FEW = f"""{NO_PROCESSES} train_cfg.max_iters=1 train_cfg.val_interval=1
-    train_dataloader.batch_size=1 model.detector.num_queries=12"""
+FEW_OF_ALL_QUERIES = f"""{NO_PROCESSES} train_cfg.max_iters=1 train_cfg.val_interval=1
+    train_dataloader.batch_size=1"""
+FEW = f'{FEW_OF_ALL_QUERIES} model.detector.num_queries=12'
+FOUND = """--max-frames 3 --limit 2 --device cpu --workers 0
+    --cfg-options model.detector.test_cfg.max_per_img=5"""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,16 @@ TABLE = [
     Row(r'tools/benchmarks/ladder\.sh ', 'program'),
     Row(r'mmvis-cl track-all .*(s3://|--workers|--devices|--engine ray)', 'parse', TRACK),
     Row(r'mmvis-cl track-all gt\.json', 'run', TRACK, '--device cpu --workers 0'),
+    # weights that find something, for the round of labelling
+    Row(
+        r'mmvis-cl track-all data/moving_shapes', 'run', TRACK | {'CHECKPOINT': 'CONFIDENT'}, FOUND
+    ),
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
     Row(r'mmvis-cl (export|app) ', 'parse'),
-    Row(r'mmvis-cl (--help|config|info|eval|merge|report|convert|weights|--version)', 'run'),
+    Row(r'mmvis-cl (--help|active|config|info|eval|merge|report|convert|weights|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
+    Row(rf'python tools/train\.py {SMALL} .*data/corrected', 'run', {}, FEW_OF_ALL_QUERIES),
     Row(rf'python tools/train\.py {SMALL}', 'run', {}, FEW),
     Row(rf'python tools/test\.py {SMALL}', 'run', {}, NO_PROCESSES),
     Row(r'python tools/test\.py CONFIG CHECKPOINT ', 'run', {}, NO_PROCESSES),
@@ -287,6 +295,8 @@ def folder(tmp_path_factory):
     # what only init_weights() fills is whatever lay in the memory
     weights = {k: v.nan_to_num(0, 0, 0).clamp(-9, 9) for k, v in model.state_dict().items()}
     torch.save(dict(state_dict=weights), root / 'CHECKPOINT')
+    sure = {k: v * 0 if 'cls_branches' in k and 'bias' in k else v for k, v in weights.items()}
+    torch.save(dict(state_dict=sure), root / 'CONFIDENT')
     keys = json.loads(str(load('idol_r50_hidden64')['ref_keys_json']))
     torch.save(release_state_dict(keys), root / 'DOWNLOADED.pth')
     log = root / 'work_dirs' / 'demo' / '20260101_000000' / 'vis_data'
@@ -474,3 +484,33 @@ def test_commands_write_what_the_pages_say(folder, outcomes):
     assert json.loads((folder / 'data' / 'youtube_vis_2021' / 'valid_part.json').read_text())[
         'videos'
     ]
+
+
+def test_a_round_of_labelling(folder, outcomes):
+    """What was tracked, and not corrected, is what is trained on: docs/label_loop.md."""
+    from pycocotools import mask as mask_utils
+
+    expected = {}
+    for path in (folder / 'loop/videos').glob('*/coco.json'):
+        content = json.loads(path.read_text())
+        for found in content['annotations']:
+            if found['area']:
+                masks = expected.setdefault((path.parent.name, found['track_id']), {})
+                masks[found['image_id'] - 1] = found['segmentation']
+    assert expected
+    corrected = json.loads((folder / 'data/corrected/train.json').read_text())
+    names = {v['id']: v['file_names'][0].split('/')[0] for v in corrected['videos']}
+    assert len(corrected['annotations']) == len(expected)
+    for track in corrected['annotations']:
+        masks = {frame: rle for frame, rle in enumerate(track['segmentations']) if rle}
+        same = [
+            all(
+                mask_utils.iou([rle], [other[frame]], [0])[0, 0] >= 0.97
+                for frame, rle in masks.items()
+            )
+            for (name, _), other in expected.items()
+            if name == names[track['video_id']] and other.keys() == masks.keys()
+        ]
+        assert any(same), track['id']
+    assert (folder / 'look.csv').read_text().startswith('rank,video,frame,doubt,reasons')
+    assert len((folder / 'next.csv').read_text().splitlines()) == 3

@@ -442,6 +442,33 @@ def long_video_files() -> dict[str, bytes]:
     return {'ids.json': dumped([1]), 'videos.json': dumped(videos), 'ids.txt': b'1\n'}
 
 
+def label_studio_masks() -> dict[str, bytes]:
+    """As ``--out-label-studio`` writes them."""
+    content = json.loads(label_studio_files()['project.json'])
+    for entry in content[0]['annotations'][0]['result'][0]['value']['sequence']:
+        entry.update(x=6.25, y=12.5, width=12.5, height=16.666667)
+        entry['rle'] = annotation_readers.square(2, 3)['counts']
+    return {'project.json': dumped(content), **frames()}
+
+
+def tracked_video_files() -> dict[str, bytes]:
+    content = json.loads(coco_video_files()['coco_video.json'])
+    for place, annotation in enumerate(content['annotations']):
+        annotation |= dict(track_id=place % 2, score=0.5)
+    results = dumped(annotation_readers.make_results())
+    return {'coco.json': dumped(content), 'results.json': results}
+
+
+def tracked_videos(folder: Path) -> None:
+    from mmvis_cl.evaluation.doubts import find_doubts
+    from mmvis_cl.evaluation.tracked_videos import read_tracked_videos
+
+    for name in ('coco.json', 'results.json'):
+        with suppress(InputError):
+            for video in read_tracked_videos(folder / name):
+                assert find_doubts(video, 0.1).amount >= 0
+
+
 TARGETS = {name: of_annotations(name) for name in annotation_readers.READERS} | {
     'zipped results': Target(zipped_results, load_results, 8),
     'COCO images': Target(coco_image_files, coco_images, 2),
@@ -463,4 +490,6 @@ TARGETS = {name: of_annotations(name) for name in annotation_readers.READERS} | 
     'curves': Target(curve_files, curves, 1),
     'training lock': Target(lock_files, training_lock, 4),
     'long videos': Target(long_video_files, long_videos, 4),
+    'Label Studio masks': Target(label_studio_masks, label_studio),
+    'tracked videos': Target(tracked_video_files, tracked_videos),
 }
