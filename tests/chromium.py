@@ -13,7 +13,7 @@ CHROMIUM = next(
 
 
 @pytest.fixture(scope='module')
-def browser():
+def chromium_browser():
     """A browser; the tests of a module share it."""
     if CHROMIUM is None:
         pytest.skip('there is no Chromium')

@@ -15,7 +15,7 @@ import pytest
 from small_tracker import write_walk
 
 pytest.importorskip('gradio', reason='Gradio is not installed; make test-app has it')
-from chromium import browser, new_page  # noqa: F401
+from chromium import chromium_browser, new_page  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 30
@@ -58,103 +58,105 @@ def server(tiny, tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, server):  # noqa: F811
-    with new_page(browser, (server[0], 'data:', 'blob:')) as opened:
+def app_page(chromium_browser, server):  # noqa: F811
+    with new_page(chromium_browser, (server[0], 'data:', 'blob:')) as opened:
         opened.goto(server[0])
         opened.wait_for_selector('#track')
         yield opened
 
 
-def status(page):
-    return page.locator('#status textarea').input_value()
+def status(app_page):
+    return app_page.locator('#status textarea').input_value()
 
 
-def wait_for(page, pattern, seconds=90):
+def wait_for(app_page, pattern, seconds=90):
     """Until the status is so; all that it was before."""
     end, seen = time.monotonic() + seconds, []
     while time.monotonic() < end:
-        seen.append(status(page))
+        seen.append(status(app_page))
         if re.match(pattern, seen[-1]):
             return list(dict.fromkeys(seen))
-        page.wait_for_timeout(30)
+        app_page.wait_for_timeout(30)
     raise AssertionError(seen[-1])
 
 
-def drop(page, path):
-    page.locator('#video input[type=file]').set_input_files(path)
-    page.get_by_text(path.stem, exact=False).first.wait_for()
+def drop(app_page, path):
+    app_page.locator('#video input[type=file]').set_input_files(path)
+    app_page.get_by_text(path.stem, exact=False).first.wait_for()
 
 
-def test_a_video_is_dropped_tracked_and_fetched(page, walk, tmp_path):
-    assert page.locator('#weights input').input_value() == 'tiny.pth'
-    drop(page, walk)
-    page.locator('#track').click()
-    seen = wait_for(page, f'{FRAMES} frames, ')
+def test_a_video_is_dropped_tracked_and_fetched(app_page, walk, tmp_path):
+    assert app_page.locator('#weights input').input_value() == 'tiny.pth'
+    drop(app_page, walk)
+    app_page.locator('#track').click()
+    seen = wait_for(app_page, f'{FRAMES} frames, ')
     assert sum(line.startswith('frame ') for line in seen) >= 2  # they arrive
-    assert page.locator('#frame img').count() == 1
-    page.locator('#files a').first.wait_for()
+    assert app_page.locator('#frame img').count() == 1
+    app_page.locator('#files a').first.wait_for()
     got = {}
-    for link in page.locator('#files a').all():
-        with page.expect_download() as waited:
+    for link in app_page.locator('#files a').all():
+        with app_page.expect_download() as waited:
             link.click()
         got[waited.value.suggested_filename] = Path(waited.value.path())
     assert list(got) == ['walk_tracked.mp4', 'walk.json', 'walk_coco.json', 'walk_masks.zip']
     tracks = json.loads(got['walk.json'].read_text())
     assert tracks and {len(track['segmentations']) for track in tracks} == {FRAMES}
-    page.wait_for_function("document.querySelector('#drawn video').videoWidth > 0")
+    app_page.wait_for_function("document.querySelector('#drawn video').videoWidth > 0")
 
 
-def test_what_cannot_be_tracked_is_said(page, tmp_path):
-    page.locator('#track').click()
-    wait_for(page, 'error: there is no video yet; drop one first')
+def test_what_cannot_be_tracked_is_said(app_page, tmp_path):
+    app_page.locator('#track').click()
+    wait_for(app_page, 'error: there is no video yet; drop one first')
     (tmp_path / 'note.mp4').write_text('<b>no video</b>')
-    drop(page, tmp_path / 'note.mp4')
-    page.locator('#track').click()
-    wait_for(page, r'error: note\.mp4: is no video that is read here; send an MP4')
+    drop(app_page, tmp_path / 'note.mp4')
+    app_page.locator('#track').click()
+    wait_for(app_page, r'error: note\.mp4: is no video that is read here; send an MP4')
 
 
-def test_stop_leaves_what_was_done(page, walk):
-    drop(page, walk)
-    page.locator('#track').click()
-    wait_for(page, 'frame ')
-    page.locator('#stop').click()
-    wait_for(page, r'\d+ frames, .*; stopped')
-    assert not status(page).startswith(f'{FRAMES} ')
-    page.locator('#files a').first.wait_for()
+def test_stop_leaves_what_was_done(app_page, walk):
+    drop(app_page, walk)
+    app_page.locator('#track').click()
+    wait_for(app_page, 'frame ')
+    app_page.locator('#stop').click()
+    wait_for(app_page, r'\d+ frames, .*; stopped')
+    assert not status(app_page).startswith(f'{FRAMES} ')
+    app_page.locator('#files a').first.wait_for()
 
 
-def test_two_visitors_are_served_one_after_the_other(browser, page, server, walk):  # noqa: F811
-    with new_page(browser, (server[0], 'data:', 'blob:')) as other:
+def test_two_visitors_are_served_one_after_the_other(chromium_browser, app_page, server, walk):  # noqa: F811
+    with new_page(chromium_browser, (server[0], 'data:', 'blob:')) as other:
         other.goto(server[0])
-        for visitor in (page, other):
+        for visitor in (app_page, other):
             drop(visitor, walk)
-        page.locator('#track').click()
-        wait_for(page, 'frame ')
+        app_page.locator('#track').click()
+        wait_for(app_page, 'frame ')
         other.locator('#track').click()
-        while not status(page).startswith(f'{FRAMES} frames'):
-            assert status(other) in ('ready', 'starting') or status(page).startswith(str(FRAMES))
-            page.wait_for_timeout(30)
+        while not status(app_page).startswith(f'{FRAMES} frames'):
+            assert status(other) in ('ready', 'starting') or status(app_page).startswith(
+                str(FRAMES)
+            )
+            app_page.wait_for_timeout(30)
         wait_for(other, f'{FRAMES} frames')
-        assert status(other).split(',')[1] == status(page).split(',')[1]  # the same identities
+        assert status(other).split(',')[1] == status(app_page).split(',')[1]  # the same identities
 
 
-def test_one_who_leaves_is_not_waited_for(browser, page, server, walk):  # noqa: F811
-    with new_page(browser, (server[0], 'data:', 'blob:')) as other:
+def test_one_who_leaves_is_not_waited_for(chromium_browser, app_page, server, walk):  # noqa: F811
+    with new_page(chromium_browser, (server[0], 'data:', 'blob:')) as other:
         other.goto(server[0])
         drop(other, walk)
         other.locator('#track').click()
         wait_for(other, 'frame ')
-    drop(page, walk)
-    page.locator('#track').click()
-    wait_for(page, f'{FRAMES} frames')
+    drop(app_page, walk)
+    app_page.locator('#track').click()
+    wait_for(app_page, f'{FRAMES} frames')
 
 
-def test_too_large_an_upload(page, server, tmp_path):
+def test_too_large_an_upload(app_page, server, tmp_path):
     """It is said on the page, and nothing of it stays, also of one whose length is not told."""
     large = tmp_path / 'large.mp4'
     large.write_bytes(bytes(1_500_000))
-    page.locator('#video input[type=file]').set_input_files(large)
-    page.get_by_text('maximum allowed size').first.wait_for()
+    app_page.locator('#video input[type=file]').set_input_files(large)
+    app_page.get_by_text('maximum allowed size').first.wait_for()
     assert [p for p in server[1].rglob('*') if p.is_file() and p.stat().st_size > 900_000] == []
 
 
