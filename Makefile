@@ -7,11 +7,12 @@ UV := .venv-uv/bin/uv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz mutants test-newest test-oldest test-openmmlab constraints lint ops clean distclean
+.PHONY: help demo test test-app faults fuzz mutants test-newest test-oldest test-openmmlab constraints lint ops clean distclean
 
 help:
 	@echo 'make demo       trains, tests and draws on made-up videos (a quarter of an hour on 2 CPU cores)'
 	@echo 'make test       lint and all tests'
+	@echo 'make test-app   tests of mmvis-cl app, with Gradio'
 	@echo 'make fuzz N=100000   gives broken files to every reader'
 	@echo 'make mutants N=20    changes what decides in small ways and asks whether a test notices'
 	@echo 'make faults N=100    kills trainings and tools at random moments and looks at what is left'
@@ -42,6 +43,18 @@ demo: $(INSTALLED)
 # One process a core, at most four, each with one thread: a file's tests share what they set up.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+# Gradio needs an older Pillow than constraints.txt has: both are installed above what .venv has.
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
+.venv-app/.installed: $(INSTALLED) requirements/app.txt
+	test -x .venv-app/bin/python || $(BIN)/python -m venv .venv-app
+	echo "import site; site.addsitedir('$$($(BIN)/python -c '$(SITE)')')" \
+	  >"$$(.venv-app/bin/python -c '$(SITE)')/above.pth"
+	.venv-app/bin/python -m pip install -r requirements/app.txt
+	@touch $@
+
+test-app: .venv-app/.installed
+	OMP_NUM_THREADS=1 .venv-app/bin/python -m pytest tests/app
 
 # Kills of trainings, with one checkpoint kept and with two, and of other tools: N of each.
 N := 100

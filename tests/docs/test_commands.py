@@ -79,7 +79,7 @@ TABLE = [
     ),
     Row(r'mmvis-cl track-all ', 'run', TRACK, '--max-frames 2 --device cpu --workers 0'),
     Row(r'mmvis-cl track ', 'run', TRACK, '--max-frames 2 --device cpu'),
-    Row(r'mmvis-cl export ', 'parse'),
+    Row(r'mmvis-cl (export|app) ', 'parse'),
     Row(r'mmvis-cl (--help|active|config|info|eval|merge|report|convert|weights|--version)', 'run'),
     Row(r'python -m mmvis_cl ', 'parse'),
     Row(rf'python tools/train\.py {SMALL} .*data/corrected', 'run', {}, FEW_OF_ALL_QUERIES),

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='there is no Chromium')
 
 
 @pytest.fixture(scope='module')
-def browser():
+def chromium():
     with playwright.sync_playwright() as running:
         opened = running.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
         yield opened
@@ -32,11 +32,11 @@ def wait_until(page, condition):
 
 
 @pytest.fixture
-def page(browser, data):
+def report(chromium, data):
     """A report of two results, opened; no error is told and nothing is asked for."""
     results = dict(good=str(data / 'good.json'), bad=str(data / 'bad.json'))
     write_report(results, str(data / 'gt.json'), data / 'a.html', images=data / 'images')
-    opened = browser.new_page(viewport=dict(width=1200, height=800), color_scheme='light')
+    opened = chromium.new_page(viewport=dict(width=1200, height=800), color_scheme='light')
     troubles, asked = [], []
     opened.on('console', lambda m: troubles.append(m.text) if m.type == 'error' else None)
     opened.on('pageerror', lambda error: troubles.append(str(error)))
@@ -65,8 +65,9 @@ def coloured(rgba):
     return max(rgba[:3]) - min(rgba[:3]) > 25
 
 
-def test_masks_are_where_they_are(page):
+def test_masks_are_where_they_are(report):
     """In each frame and set, and only there."""
+    page = report
     assert page.locator('canvas.frame').count() == 3
     for t in range(LENGTH):
         for which in range(3):
@@ -77,7 +78,8 @@ def test_masks_are_where_they_are(page):
     assert page.locator('#where').inner_text() == f'{LENGTH} / {LENGTH}'  # it stays at the end
 
 
-def test_an_identity_a_class_and_a_score_are_switched_off(page):
+def test_an_identity_a_class_and_a_score_are_switched_off(report):
+    page = report
     inside = 1, 5, 5  # the first object, in the good result
     page.locator('figure').nth(1).locator('input[type=checkbox]').first.uncheck()
     assert not coloured(pixel(page, *inside)) and coloured(pixel(page, 0, 5, 5))
@@ -91,7 +93,8 @@ def test_an_identity_a_class_and_a_score_are_switched_off(page):
     assert coloured(pixel(page, 0, 5, 17))  # annotations have no score
 
 
-def test_a_click_on_the_time_line_jumps(page):
+def test_a_click_on_the_time_line_jumps(report):
+    page = report
     line = page.locator('canvas.time').nth(2)
     box = line.bounding_box()
     line.click(position=dict(x=box['width'] * 3.5 / LENGTH, y=3))
@@ -99,7 +102,8 @@ def test_a_click_on_the_time_line_jumps(page):
     assert '2 switches, 0 misses' in page.locator('figcaption').nth(2).inner_text()
 
 
-def test_playing_the_next_video_and_the_dark(page):
+def test_playing_the_next_video_and_the_dark(report):
+    page = report
     page.keyboard.press(' ')
     wait_until(page, "document.getElementById('frame').value !== '0'")
     page.keyboard.press(' ')
@@ -113,9 +117,9 @@ def test_playing_the_next_video_and_the_dark(page):
     assert page.evaluate('getComputedStyle(document.body).backgroundColor') != before
 
 
-def test_a_folder_is_gone_through(browser, data):
+def test_a_folder_is_gone_through(chromium, data):
     write_report(dict(bad=str(data / 'bad.json')), str(data / 'gt.json'), data / 'pages')
-    opened = browser.new_page()
+    opened = chromium.new_page()
     opened.goto((data / 'pages' / 'index.html').as_uri())
     assert 'association' in opened.locator('#scores').inner_text()
     opened.locator('nav a').nth(1).click()
